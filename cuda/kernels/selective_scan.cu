@@ -1,0 +1,344 @@
+// Mamba's selective scan, forward (Mamba, section 3): h = exp(delta A) h + delta u B, y = sum of C h + D u, gated by
+// silu(z). A plain loop over time per channel, because it takes fewer instructions than any associative scan.
+#include "cpp/ops/selective_scan.h"
+
+#include <climits>
+
+#include "cuda/device/reduce.cuh"
+#include "cuda/kernels/selective_scan_plan.h"
+#include "cuda/kernels/selective_scan_step.cuh"
+#include "cuda/kernels/selective_scan_tile.cuh"
+#include "cuda/runtime/context.h"
+#include "cuda/runtime/launch.cuh"
+
+namespace statespace::cuda {
+namespace selective_scan {
+
+template <typename T>
+struct ForwardParams {
+  Rows<const T> u, delta, z;
+  GroupRows<const T> B, C;
+  const float *A, *B_fixed, *C_fixed;  // [dim, states]
+  const float *D, *delta_bias;         // [dim]
+  const float* initial_state;          // [sequences, dim, states]
+  Rows<T> out, y;
+  float *last_state, *checkpoints;
+  float* sums;  // [batch, length, dim]: the sums over the states of earlier launches, if it takes several
+  Channels channels;
+  Sequences sequences;
+  int64_t states, first_state, chunks;
+  int checkpoint_every;
+  bool delta_softplus, keep_y, vectorizable_rows, vectorizable_states, is_first_part, is_last_part;
+};
+
+template <class Tile>
+class ForwardBlock {
+  using T = typename Tile::T;
+  static constexpr int kPart = Tile::kPart, kLanes = Tile::kLanes, kChannels = Tile::kChannels;
+  static constexpr int kLevels = kLanes == 8 ? 3 : kLanes / 2;
+  static constexpr bool kIsPartial = Tile::kStates == kStatesPerPart;  // more states than that take several launches
+
+ public:
+  __device__ explicit ForwardBlock(const ForwardParams<T>& p) : p_(p) {
+    sequence_ = blockIdx.x / p.channels.blocks;
+    const int64_t block = blockIdx.x % p.channels.blocks;
+    const int64_t group = block / p.channels.blocks_per_group;
+    const int64_t in_group = block % p.channels.blocks_per_group * Tile::kBlockChannels;
+    const int64_t first_channel = group * p.channels.per_group + in_group;
+    channels_ = static_cast<int>(min(int64_t{Tile::kBlockChannels}, p.channels.per_group - in_group));
+    batch_ = p.sequences.batch_of(sequence_);
+    begin_ = p.sequences.begin_of(sequence_);
+    end_ = p.sequences.end_of(sequence_);
+
+    own_ = static_cast<int>(threadIdx.x) / (kLanes / kChannels);
+    lane_ = static_cast<int>(threadIdx.x) % kLanes;
+    channel_ = first_channel + own_;
+    is_channel_ = own_ < channels_;
+    is_full_ = channels_ == Tile::kBlockChannels;
+    first_state_ = p.first_state + lane_ * kPart;
+    D_ = p.D && is_channel_ ? p.D[channel_] : 0.0f;
+    delta_bias_ = p.delta_bias && is_channel_ ? p.delta_bias[channel_] : 0.0f;
+    if constexpr (kChannels == 1) {
+#pragma unroll
+      for (int level = 0; level < kLevels; ++level) odd_[level] = lane_mask(1 << level);
+    }
+    load_states();
+
+    const int column = static_cast<int>(threadIdx.x) % TileSource<Tile>::kStateVectors * Tile::kVector;
+    const GroupRows<const T>& states = column < Tile::kStates ? p.B : p.C;
+    const int64_t state = p.first_state + column % Tile::kStates;
+    source_ = {p.u, p.delta, p.z, p.vectorizable_rows, p.vectorizable_states, batch_, first_channel, channels_, begin_,
+               end_, states ? states.row(batch_, 0, group) + state : nullptr, states.step_stride,
+               states ? static_cast<int>(min(int64_t{Tile::kStates}, p.states - state)) : 0};
+  }
+
+  __device__ void run() {
+    next_checkpoint_ = INT_MAX;
+    if (p_.checkpoints) next_checkpoint_ = ceil_div(begin_, p_.checkpoint_every) * p_.checkpoint_every;
+
+    const int first = begin_ / Tile::kSteps, last = ceil_div(end_, Tile::kSteps);
+    if (begin_ < end_) source_.copy(TileStage<Tile>(first % 2), first * Tile::kSteps);
+    for (int tile = first; tile < last && begin_ < end_; ++tile) {
+      const TileStage<Tile> stage(tile % 2);
+      async_wait<0>();
+      source_.widen_states(stage);
+      __syncthreads();  // the tile is complete, and all threads are done with the one before
+      if (tile + 1 < last) source_.copy(TileStage<Tile>((tile + 1) % 2), (tile + 1) * Tile::kSteps);
+      run_tile(stage, tile * Tile::kSteps);
+    }
+    for_states([&](int slot, int i, int64_t channel, int64_t state) {
+      p_.last_state[(sequence_ * p_.channels.dim + channel) * p_.states + state] = h_[slot][i];
+    });
+  }
+
+ private:
+  struct Own {  // of the channel that this thread owns, at one step
+    float u, delta, delta_u;
+  };
+  struct Outputs {  // where this thread writes what it owns
+    T *out, *y;
+  };
+
+  // Calls f(slot, i, channel, state) for the states in registers that exist. Slot `j` of a lane is the channel of the
+  // lane whose number differs by `j` in the bits: sums over lanes then need no selection.
+  template <typename Function>
+  __device__ void for_states(Function f) const {
+#pragma unroll
+    for (int slot = 0; slot < kChannels; ++slot) {
+#pragma unroll
+      for (int i = 0; i < kPart; ++i) {
+        if ((own_ ^ slot) < channels_ && first_state_ + i < p_.states) {
+          f(slot, i, channel_ - own_ + (own_ ^ slot), first_state_ + i);
+        }
+      }
+    }
+  }
+
+  __device__ void load_states() {
+#pragma unroll
+    for (int slot = 0; slot < kChannels; ++slot) {
+#pragma unroll
+      for (int i = 0; i < kPart; ++i) A_[slot][i] = h_[slot][i] = 0.0f;
+    }
+#pragma unroll
+    for (int i = 0; i < kPart; ++i) B_[i] = C_[i] = 0.0f;
+    for_states([&](int slot, int i, int64_t channel, int64_t state) {
+      const int64_t at = channel * p_.states + state;
+      A_[slot][i] = mul_rn(p_.A[at], kLog2E);
+      if (p_.initial_state) h_[slot][i] = p_.initial_state[sequence_ * p_.channels.dim * p_.states + at];
+      if constexpr (Tile::kFixed) {
+        if (p_.B_fixed) B_[i] = p_.B_fixed[at];
+        if (p_.C_fixed) C_[i] = p_.C_fixed[at];
+      }
+    });
+  }
+
+  __device__ void keep_checkpoint(int t) const {
+    const int64_t first = (batch_ * p_.chunks + t / p_.checkpoint_every) * p_.states;
+    for_states([&](int slot, int i, int64_t channel, int64_t state) {
+      p_.checkpoints[(first + state) * p_.channels.dim + channel] = h_[slot][i];
+    });
+  }
+
+  // The steps of the tile in pieces that end where a checkpoint is due.
+  __device__ void run_tile(const TileStage<Tile>& stage, int start) {
+    int t = max(start, begin_);
+    const int tile_end = min(start + Tile::kSteps, end_);
+    while (t < tile_end) {
+      if (t == next_checkpoint_) {
+        keep_checkpoint(t);
+        next_checkpoint_ += p_.checkpoint_every;
+      }
+      const int stop = min(tile_end, next_checkpoint_);
+      for (int step = t & -Tile::kUnroll; step < stop; step += Tile::kUnroll) {
+        if (is_full_ && step >= t && step + Tile::kUnroll <= stop) {
+          run_steps<true>(stage, step, step - start, t, stop);
+        } else {
+          run_steps<false>(stage, step, step - start, t, stop);
+        }
+      }
+      t = stop;
+    }
+  }
+
+  // kUnroll steps. If all of them and all channels of the block exist, no instruction is spent on that question.
+  template <bool kIsFull>
+  __device__ void run_steps(const TileStage<Tile>& stage, int step, int row, int from, int to) {
+    constexpr int kSteps = kChannels > 1 ? 1 : kLanes;
+    constexpr int kTimes = kIsFull ? Tile::kUnroll / kSteps : 1;
+    const int own = kChannels > 1 ? 0 : lane_;
+    Outputs outputs{p_.out.row(batch_, step + own) + channel_, p_.y.row(batch_, step + own) + channel_};
+#pragma unroll kTimes
+    for (int k = 0; k < Tile::kUnroll; k += kSteps) {
+      if constexpr (kChannels > 1) {
+        run_owned_step<kIsFull>(stage, step + k, row + k, from, to, outputs);
+      } else {
+        run_shared_steps<kIsFull>(stage, step + k, row + k, from, to, outputs);
+      }
+      outputs.out += kSteps * p_.out.step_stride;
+      outputs.y += kSteps * p_.y.step_stride;
+    }
+  }
+
+  // A step that is not live leaves the state as it is: exp(0) h + 0.
+  __device__ Own own_step(const TileStage<Tile>& stage, int row, bool is_live) const {
+    const int at = row * Tile::kBlockChannels + own_;
+    const float u = to_float(stage.u[at]);
+    const float delta = step_size(add_rn(to_float(stage.delta[at]), delta_bias_), p_.delta_softplus);
+    const float live_delta = is_live ? delta : 0.0f;
+    return {u, live_delta, mul_rn(live_delta, u)};
+  }
+
+  __device__ void load_B_and_C(const TileStage<Tile>& stage, int row) {
+    const float* wide = stage.wide + row * 2 * Tile::kStates + lane_ * kPart;
+    if (!Tile::kFixed || !p_.B_fixed) load_floats(B_, wide);
+    if (!Tile::kFixed || !p_.C_fixed) load_floats(C_, wide + Tile::kStates);
+  }
+
+  // kLanes channels per thread, of which it owns one.
+  template <bool kIsFull>
+  __device__ void run_owned_step(const TileStage<Tile>& stage, int step, int row, int from, int to,
+                                 const Outputs& outputs) {
+    const bool is_live = kIsFull || (step >= from && step < to);
+    const Own own = own_step(stage, row, is_live);
+    load_B_and_C(stage, row);
+    float sum[kChannels];
+#pragma unroll
+    for (int slot = 0; slot < kChannels; ++slot) {
+      const float delta = slot == 0 ? own.delta : __shfl_xor_sync(kFullWarp, own.delta, slot);
+      const float delta_u = slot == 0 ? own.delta_u : __shfl_xor_sync(kFullWarp, own.delta_u, slot);
+#pragma unroll
+      for (int i = 0; i < kPart; ++i) h_[slot][i] = advance(h_[slot][i], delta, A_[slot][i], delta_u, B_[i]);
+      sum[slot] = output_of(h_[slot], C_);
+    }
+    finish(stage, own.u, step, row, add_rn(sum[0], __shfl_xor_sync(kFullWarp, sum[1], 1)),
+           kIsFull || (is_live && is_channel_), outputs);
+  }
+
+  // One channel per thread: of kLanes steps each lane owns one.
+  template <bool kIsFull>
+  __device__ void run_shared_steps(const TileStage<Tile>& stage, int step, int row, int from, int to,
+                                 const Outputs& outputs) {
+    const bool is_live = kIsFull || (step + lane_ >= from && step + lane_ < to);
+    const Own own = own_step(stage, row + lane_, is_live);
+    float sums[kLanes];
+#pragma unroll
+    for (int owner = 0; owner < kLanes; ++owner) {
+      const float delta = __shfl_sync(kFullWarp, own.delta, owner, kLanes);
+      const float delta_u = __shfl_sync(kFullWarp, own.delta_u, owner, kLanes);
+      load_B_and_C(stage, row + owner);
+#pragma unroll
+      for (int i = 0; i < kPart; ++i) h_[0][i] = advance(h_[0][i], delta, A_[0][i], delta_u, B_[i]);
+      sums[owner] = output_of(h_[0], C_);
+    }
+    // Each exchange halves the steps that a lane adds up, until its own is left.
+#pragma unroll
+    for (int bit = 1, level = 0; bit < kLanes; bit *= 2, ++level) {
+#pragma unroll
+      for (int i = 0; i < kLanes / 2 / bit; ++i) {
+        const float given = choose(odd_[level], sums[2 * i], sums[2 * i + 1]);
+        const float kept = choose(odd_[level], sums[2 * i + 1], sums[2 * i]);
+        sums[i] = add_rn(kept, __shfl_xor_sync(kFullWarp, given, bit));
+      }
+    }
+    finish(stage, own.u, step + lane_, row + lane_, sums[0], kIsFull || (is_live && is_channel_), outputs);
+  }
+
+  __device__ void finish(const TileStage<Tile>& stage, float u, int step, int row, float sum, bool is_stored,
+                         const Outputs& outputs) const {
+    if constexpr (kIsPartial) {
+      float* kept = p_.sums + (batch_ * p_.sequences.length + step) * p_.channels.dim + channel_;
+      if (is_stored && !p_.is_first_part) sum = add_rn(*kept, sum);
+      if (is_stored && !p_.is_last_part) *kept = sum;
+      is_stored = is_stored && p_.is_last_part;
+    }
+    const float y = fma_rn(D_, u, sum);
+    const float gated = mul_rn(y, silu(to_float(stage.z[row * Tile::kBlockChannels + own_])));
+    if (is_stored && p_.keep_y) *outputs.y = from_float<T>(y);
+    if (is_stored) *outputs.out = from_float<T>(p_.z ? gated : y);
+  }
+
+  const ForwardParams<T>& p_;
+  TileSource<Tile> source_;
+  int64_t sequence_, batch_, channel_, first_state_;
+  int begin_, end_, channels_, own_, lane_, next_checkpoint_;
+  bool is_channel_, is_full_;  // all channels of the block exist
+  unsigned odd_[kLevels];
+  float D_, delta_bias_;
+  float A_[kChannels][kPart];  // times log2(e)
+  float h_[kChannels][kPart];
+  float B_[kPart], C_[kPart];
+};
+
+// One block per (sequence, channels of one group).
+template <class Tile>
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kFixed ? 3 : 4)
+    selective_scan_kernel(const __grid_constant__ ForwardParams<typename Tile::T> p) {
+  ForwardBlock<Tile>(p).run();
+}
+
+template <class Tile>
+void launch_forward(ForwardParams<typename Tile::T> p, int64_t groups, Context& context) {
+  p.channels = Channels(p.channels.dim, groups, Tile::kBlockChannels);
+  const LaunchShape shape{dim3(static_cast<unsigned>(p.sequences.count * p.channels.blocks)), dim3(Tile::kThreads),
+                          Tile::kSharedBytes};
+  for (p.first_state = 0; p.first_state < p.states; p.first_state += Tile::kStates) {
+    p.is_first_part = p.first_state == 0;
+    p.is_last_part = p.first_state + Tile::kStates >= p.states;
+    launch(selective_scan_kernel<Tile>, shape, context.stream, p);
+  }
+}
+
+template <typename T>
+void launch_variant(const ForwardVariant& variant, const ForwardParams<T>& p, int64_t groups, Context& context) {
+  const auto is = [&](int states, int lanes, int channels) {
+    return variant.states == states && variant.lanes == lanes && variant.channels == channels;
+  };
+  if (p.B_fixed || p.C_fixed) return launch_forward<ForwardTile<T, 64, 4, 1, true>>(p, groups, context);
+  if (is(8, 2, 2)) return launch_forward<ForwardTile<T, 8, 2, 2>>(p, groups, context);
+  if (is(8, 4, 1)) return launch_forward<ForwardTile<T, 8, 4, 1>>(p, groups, context);
+  if (is(16, 2, 2)) return launch_forward<ForwardTile<T, 16, 2, 2>>(p, groups, context);
+  if (is(16, 2, 1)) return launch_forward<ForwardTile<T, 16, 2, 1>>(p, groups, context);
+  if (is(16, 4, 1)) return launch_forward<ForwardTile<T, 16, 4, 1>>(p, groups, context);
+  if (is(16, 8, 1)) return launch_forward<ForwardTile<T, 16, 8, 1>>(p, groups, context);
+  if (is(32, 2, 1)) return launch_forward<ForwardTile<T, 32, 2, 1>>(p, groups, context);
+  if (is(32, 8, 1)) return launch_forward<ForwardTile<T, 32, 8, 1>>(p, groups, context);
+  if (is(64, 4, 1)) return launch_forward<ForwardTile<T, 64, 4, 1>>(p, groups, context);
+  return launch_forward<ForwardTile<T, 64, 8, 1>>(p, groups, context);
+}
+
+}  // namespace selective_scan
+
+template <>
+void run(const SelectiveScanForward& op, Context& context) {
+  using namespace selective_scan;
+  const int64_t length = op.u.dim(1), dim = op.u.dim(2), states = op.A.dim(1);
+  const Sequences sequences(op.u, op.cu_seqlens);
+  if (sequences.count == 0 || dim == 0) return;
+  for_element_type(op.u.dtype, [&](auto element) {
+    using T = decltype(element);
+    ForwardParams<T> p = {};
+    p.u = Rows<const T>(op.u), p.delta = Rows<const T>(op.delta), p.z = Rows<const T>(op.z);
+    p.B = GroupRows<const T>(op.B), p.C = GroupRows<const T>(op.C);
+    p.A = op.A.as<float>(), p.B_fixed = op.B_fixed.as<float>(), p.C_fixed = op.C_fixed.as<float>();
+    p.D = op.D.as<float>(), p.delta_bias = op.delta_bias.as<float>();
+    p.initial_state = op.initial_state.as<float>();
+    p.out = Rows<T>(op.out), p.y = Rows<T>(op.y ? op.y : op.out), p.keep_y = bool(op.y);
+    p.last_state = op.last_state.as<float>(), p.checkpoints = op.checkpoints.as<float>();
+    if (states > kStatesPerPart) p.sums = context.scratch<float>(op.u.size());
+    p.sequences = sequences;
+    p.states = states;
+    p.chunks = op.checkpoints ? op.checkpoints.dim(1) : 0;
+    p.checkpoint_every = static_cast<int>(std::min(op.checkpoint_every, std::max<int64_t>(length, 1)));
+    p.delta_softplus = op.delta_softplus;
+
+    const int64_t groups = op.B ? op.B.dim(2) : op.C ? op.C.dim(2) : 1;
+    p.channels.dim = dim;
+    p.vectorizable_rows = p.u.is_vectorizable(dim / groups) && p.delta.is_vectorizable(dim / groups) &&
+                          p.z.is_vectorizable(dim / groups);
+    p.vectorizable_states = p.B.is_vectorizable() && p.C.is_vectorizable();
+    launch_variant(plan_forward({sequences.count, length, dim, states}, context.multiprocessors), p, groups, context);
+  });
+}
+
+}  // namespace statespace::cuda

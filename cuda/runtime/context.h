@@ -1,0 +1,52 @@
+// What a launcher gets besides its op: the stream, facts about the chip, and memory for partial results.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "cuda/device/platform.cuh"
+
+namespace statespace::cuda {
+
+// Written by a kernel that meets a bad value (an id outside a table); read by the stream, which reports it.
+struct DeviceFault {
+  int raised;
+  int op;  // number of the op in AllOps, filled in by the stream
+  long long value, limit;
+};
+
+class Context {
+ public:
+  virtual ~Context() = default;
+
+  cudaStream_t stream = nullptr;
+  int multiprocessors = 132;
+  int compute_capability = 90;  // 10 * major + minor
+  DeviceFault* fault = nullptr;  // device memory
+
+  // Memory that lasts until the launches of this op are done; aligned to 256 bytes.
+  virtual void* scratch_bytes(size_t bytes) = 0;
+  template <typename T>
+  T* scratch(size_t count) {
+    return static_cast<T*>(scratch_bytes(count * sizeof(T)));
+  }
+
+  // y[m, n] (+)= x[m, k] w[n, k]^T and its transposes through a vendor library, where one was found and is the better
+  // choice; false leaves the work to our own kernel.
+  struct Gemm {
+    int64_t m, n, k;
+    const void *a, *b;                        // a: m x k, b: k x n by strides
+    void* c;                                  // m x n, row stride ldc
+    int64_t a_row, a_column, b_row, b_column, ldc;
+    int a_type, b_type, c_type;               // DType values
+    const float* bias;                        // added to every row, or null
+    bool accumulate;
+    int64_t batch, a_batch, b_batch, c_batch;  // number of products, and strides between them
+  };
+  virtual bool gemm(const Gemm&) { return false; }
+};
+
+// How the backend finds an op's code: the file of an op specialises `run`; a missing one does not link.
+template <typename Op>
+void run(const Op& op, Context& context);
+
+}  // namespace statespace::cuda

@@ -1,0 +1,36 @@
+// Every suite that the generic test of public ops runs.
+import { adamwSuite } from "./adamw.ts";
+import { associativeScan } from "./associative_scan.ts";
+import { binarySuite, scaleSuite } from "./binary.ts";
+import type { OpSuite } from "./case.ts";
+import { causalConv1d } from "./causal_conv1d.ts";
+import { causalConv1dUpdate } from "./causal_conv1d_update.ts";
+import { crossEntropy } from "./cross_entropy.ts";
+import { embeddingSuite } from "./embedding.ts";
+import { layerNorm } from "./layer_norm.ts";
+import { linearSuite } from "./linear.ts";
+import { matmulSuite } from "./matmul.ts";
+import { rmsNorm } from "./rms_norm.ts";
+import { selectiveScan } from "./selective_scan.ts";
+import { selectiveStateUpdate } from "./selective_state_update.ts";
+import { sumSuite } from "./sum.ts";
+import { unarySuite } from "./unary.ts";
+
+export const suites: readonly OpSuite[] = [
+  selectiveScan,
+  selectiveStateUpdate,
+  causalConv1d,
+  causalConv1dUpdate,
+  associativeScan,
+  linearSuite,
+  matmulSuite,
+  embeddingSuite,
+  rmsNorm,
+  layerNorm,
+  crossEntropy,
+  unarySuite,
+  binarySuite,
+  scaleSuite,
+  sumSuite,
+  adamwSuite,
+];

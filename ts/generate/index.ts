@@ -1,0 +1,17 @@
+// Generation: the function, and the tokenizers that need no file.
+export {
+  type GeneratedPart,
+  type GenerateOptions,
+  type GenerationState,
+  generate,
+  type LanguageModel,
+} from "./generate.ts";
+export { Sampler, type SamplerOptions } from "./sampler.ts";
+export { TextStream } from "./text_stream.ts";
+export {
+  ByteTokenizer,
+  CharacterTokenizer,
+  type Tokenizer,
+  type TokenizerDescription,
+  tokenizerFrom,
+} from "./tokenizer.ts";

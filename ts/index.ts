@@ -1,0 +1,40 @@
+// The public names.
+export { checkpoint } from "./autograd/checkpoint.ts";
+export { noGrad } from "./autograd/mode.ts";
+
+import "./autograd/tape.ts";
+
+export {
+  filesIn,
+  loadTensors,
+  type ReadOptions,
+  readJsonFile,
+  SafeTensorsFile,
+  saveTensors,
+  type TensorInfo,
+  writeFileAtomic,
+} from "./io/index.ts";
+export {
+  type MambaConfig,
+  MambaLM,
+  type MambaLMOptions,
+  MambaLMState,
+} from "./models/mamba/index.ts";
+export type { DType } from "./native/dtype.ts";
+export {
+  ArgumentError,
+  DeviceError,
+  DisposedError,
+  DTypeError,
+  ModelFormatError,
+  OutOfMemoryError,
+  ShapeError,
+  StateSpaceError,
+} from "./native/errors.ts";
+export * as nn from "./nn/index.ts";
+export * as ops from "./ops/index.ts";
+export { type Device, type DeviceMemory, type DeviceSpec, device, devices, type Fallback } from "./tensor/device.ts";
+export { manualSeed, type RngState, rngState, setRngState } from "./tensor/random.ts";
+export { type Recording, record } from "./tensor/recording.ts";
+export { type Scope, scope } from "./tensor/scope.ts";
+export { type RandomOptions, Tensor, type TensorOptions } from "./tensor/tensor.ts";

@@ -1,0 +1,110 @@
+// Models in folders: config.json and model.safetensors.
+import { writeFileAtomic } from "../../io/atomic.ts";
+import { malformed } from "../../io/errors.ts";
+import { filesIn, pathIn } from "../../io/folder.ts";
+import { readJsonFile } from "../../io/json.ts";
+import { SafeTensorsFile, saveTensors } from "../../io/safetensors.ts";
+import { rngState, setRngState } from "../../tensor/random.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { parseConfig, type ResolvedMambaConfig, toHuggingFace } from "./config.ts";
+import type { MambaLM, MambaLMOptions } from "./model.ts";
+
+/** Options of `MambaLM.fromPretrained`; `dtype` is that of the parameters, float32 by default, whatever the file has. */
+export type PretrainedOptions = MambaLMOptions;
+
+const weightsFile = "model.safetensors";
+
+/** @internal */
+export async function savePretrained(
+  folder: string,
+  config: ResolvedMambaConfig,
+  parameters: Readonly<Record<string, Tensor>>,
+): Promise<void> {
+  await saveTensors(pathIn(folder, weightsFile), parameters);
+  // Last: a folder with a config is a complete model.
+  await writeFileAtomic(pathIn(folder, "config.json"), `${JSON.stringify(toHuggingFace(config), null, 2)}\n`);
+}
+
+/** The names in a file by our names: the original layout calls the embedding otherwise, and may repeat a tied head. */
+function namesIn(file: SafeTensorsFile, config: ResolvedMambaConfig): Map<string, string> {
+  const names = new Map<string, string>();
+  for (const name of file.tensors.keys()) {
+    if (config.tieEmbeddings && name === "lm_head.weight") continue;
+    names.set(name.replace(/^backbone\.embedding\./, "backbone.embeddings."), name);
+  }
+  return names;
+}
+
+/** Before memory is taken: a config that does not belong to the weights could ask for any amount. */
+function checkSizes(file: SafeTensorsFile, names: ReadonlyMap<string, string>, config: ResolvedMambaConfig): void {
+  const { vocabRows, dModel, nLayer, expand, dState } = config;
+  for (const [name, expected] of [
+    ["backbone.embeddings.weight", [vocabRows, dModel]],
+    [`backbone.layers.${nLayer - 1}.mixer.A_log`, [expand * dModel, dState]],
+  ] as const) {
+    const shape = file.tensors.get(names.get(name) ?? "")?.shape;
+    if (!shape) throw malformed(file.path, `there is no tensor ${name}, which config.json asks for`);
+    if (shape.join() !== expected.join()) {
+      throw malformed(file.path, `${name} is [${shape.join(", ")}], but config.json says [${expected.join(", ")}]`);
+    }
+  }
+}
+
+async function openWeights(folder: string): Promise<SafeTensorsFile> {
+  const files = await filesIn(folder);
+  if (files.includes(weightsFile)) return SafeTensorsFile.open(pathIn(folder, weightsFile));
+  throw malformed(
+    pathIn(folder, weightsFile),
+    `the file is missing; the folder has ${files.join(", ") || "no files"}`,
+    "Convert the weights with safetensors' save_file",
+  );
+}
+
+async function fill(model: MambaLM, file: SafeTensorsFile, names: ReadonlyMap<string, string>): Promise<void> {
+  const parameters = model.stateDict();
+  const missing = Object.keys(parameters).filter((name) => !names.has(name));
+  const unexpected = [...names].filter(([name]) => !Object.hasOwn(parameters, name)).map(([, theirs]) => theirs);
+  const problems = [
+    ...(missing.length > 0 ? [`missing ${missing.join(", ")}`] : []),
+    ...(unexpected.length > 0 ? [`unexpected ${unexpected.join(", ")}`] : []),
+  ];
+  for (const [name, { shape }] of Object.entries(parameters)) {
+    const found = file.tensors.get(names.get(name) ?? "")?.shape;
+    if (found && found.join() !== shape.join()) {
+      problems.push(`${name} is [${found.join(", ")}], expected [${shape.join(", ")}]`);
+    }
+  }
+  if (problems.length > 0) throw malformed(file.path, `the tensors do not fit config.json: ${problems.join("; ")}`);
+  for (const [name, theirs] of names) {
+    using value = await file.read(theirs, { device: model.device });
+    model.loadStateDict({ [name]: value }, { strict: false });
+  }
+}
+
+/** @internal */
+export async function loadPretrained(
+  folder: string,
+  options: PretrainedOptions,
+  make: (config: ResolvedMambaConfig, options: MambaLMOptions) => MambaLM,
+): Promise<MambaLM> {
+  const path = pathIn(folder, "config.json");
+  const config = parseConfig(await readJsonFile(path), path);
+  const file = await openWeights(folder);
+  try {
+    const names = namesIn(file, config);
+    checkSizes(file, names, config);
+    // The first values are overwritten: drawing them must not move the caller's random stream.
+    const random = rngState();
+    const model = make(config, options);
+    setRngState(random);
+    try {
+      await fill(model, file, names);
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+    return model;
+  } finally {
+    await file.close();
+  }
+}

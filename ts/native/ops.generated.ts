@@ -1,0 +1,737 @@
+// Generated from the rows of cpp/ops by tools/generate_ops.mjs: do not edit.
+import type { DType } from "./dtype.ts";
+
+/** Every kernel: arguments and results by name, with the shapes of its row. T is a tensor. */
+export interface Kernels<T> {
+  /**
+   * - u: [batch, length, dim], same
+   * - delta: [batch, length, dim], same
+   * - A: [dim, states], float32
+   * - B: [batch, length, groups, states], same
+   * - C: [batch, length, groups, states], same
+   * - fixedB: [dim, states], float32
+   * - fixedC: [dim, states], float32
+   * - D: [dim], float32
+   * - z: [batch, length, dim], same
+   * - deltaBias: [dim], float32
+   * - initialState: [sequences, dim, states], float32
+   * - cuSeqlens: [boundaries], int32
+   * - deltaSoftplus: apply softplus to delta + deltaBias
+   * - save: write what the backward pass needs: y and checkpoints
+   * - checkpointEvery: steps from one kept state to the next
+   * - out (result): [batch, length, dim], same
+   * - y (result): [batch, length, dim], same
+   * - lastState (result): [sequences, dim, states], float32
+   * - checkpoints (result): [batch, chunks, states, dim], float32
+   */
+  selectiveScanForward(
+    args: { u: T; delta: T; A: T; B?: T | null | undefined; C?: T | null | undefined; fixedB?: T | null | undefined; fixedC?: T | null | undefined; D?: T | null | undefined; z?: T | null | undefined; deltaBias?: T | null | undefined; initialState?: T | null | undefined; cuSeqlens?: T | null | undefined; deltaSoftplus: boolean; save: boolean; checkpointEvery: number },
+    into?: { out?: T | undefined; y?: T | undefined; lastState?: T | undefined; checkpoints?: T | undefined },
+  ): { out: T; y: T | null; lastState: T; checkpoints: T | null };
+  /**
+   * - dout: [batch, length, dim], same
+   * - u: [batch, length, dim], same
+   * - delta: [batch, length, dim], same
+   * - A: [dim, states], float32
+   * - B: [batch, length, groups, states], same
+   * - C: [batch, length, groups, states], same
+   * - fixedB: [dim, states], float32
+   * - fixedC: [dim, states], float32
+   * - D: [dim], float32
+   * - z: [batch, length, dim], same
+   * - deltaBias: [dim], float32
+   * - initialState: [sequences, dim, states], float32
+   * - cuSeqlens: [boundaries], int32
+   * - y: [batch, length, dim], same
+   * - checkpoints: [batch, chunks, states, dim], float32
+   * - dlastState: [sequences, dim, states], float32
+   * - deltaSoftplus: as in forward
+   * - checkpointEvery: as in forward
+   * - du (result): [batch, length, dim], same
+   * - ddelta (result): [batch, length, dim], same
+   * - dA (result): [dim, states], float32
+   * - dB (result): [batch, length, groups, states], same
+   * - dC (result): [batch, length, groups, states], same
+   * - dfixedB (result): [dim, states], float32
+   * - dfixedC (result): [dim, states], float32
+   * - dD (result): [dim], float32
+   * - dz (result): [batch, length, dim], same
+   * - ddeltaBias (result): [dim], float32
+   * - dinitialState (result): [sequences, dim, states], float32
+   */
+  selectiveScanBackward(
+    args: { dout: T; u: T; delta: T; A: T; B?: T | null | undefined; C?: T | null | undefined; fixedB?: T | null | undefined; fixedC?: T | null | undefined; D?: T | null | undefined; z?: T | null | undefined; deltaBias?: T | null | undefined; initialState?: T | null | undefined; cuSeqlens?: T | null | undefined; y?: T | null | undefined; checkpoints: T; dlastState?: T | null | undefined; deltaSoftplus: boolean; checkpointEvery: number },
+    into?: { du?: T | undefined; ddelta?: T | undefined; dA?: T | undefined; dB?: T | undefined; dC?: T | undefined; dfixedB?: T | undefined; dfixedC?: T | undefined; dD?: T | undefined; dz?: T | undefined; ddeltaBias?: T | undefined; dinitialState?: T | undefined },
+  ): { du: T; ddelta: T; dA: T; dB: T | null; dC: T | null; dfixedB: T | null; dfixedC: T | null; dD: T | null; dz: T | null; ddeltaBias: T | null; dinitialState: T | null };
+  /**
+   * - state: [batch, dim, states], float32
+   * - x: [batch, dim], same
+   * - dt: [batch, dim], same
+   * - A: [dim, states], float32
+   * - B: [batch, groups, states], same
+   * - C: [batch, groups, states], same
+   * - D: [dim], float32
+   * - z: [batch, dim], same
+   * - dtBias: [dim], float32
+   * - dtSoftplus: apply softplus to dt + dtBias
+   * - out (result): [batch, dim], same
+   */
+  selectiveStateUpdate(
+    args: { state: T; x: T; dt: T; A: T; B: T; C: T; D?: T | null | undefined; z?: T | null | undefined; dtBias?: T | null | undefined; dtSoftplus: boolean },
+    into?: { out?: T | undefined },
+  ): { out: T };
+  /**
+   * - x: [batch, length, dim], same
+   * - weight: [dim, width], float32
+   * - bias: [dim], float32
+   * - initialState: [sequences, dim, window], same
+   * - cuSeqlens: [boundaries], int32
+   * - silu: apply SiLU to the result
+   * - returnFinalState: return the last width - 1 inputs
+   * - out (result): [batch, length, dim], same
+   * - finalState (result): [sequences, dim, window], same
+   */
+  causalConv1dForward(
+    args: { x: T; weight: T; bias?: T | null | undefined; initialState?: T | null | undefined; cuSeqlens?: T | null | undefined; silu: boolean; returnFinalState: boolean },
+    into?: { out?: T | undefined; finalState?: T | undefined },
+  ): { out: T; finalState: T | null };
+  /**
+   * - dout: [batch, length, dim], same
+   * - x: [batch, length, dim], same
+   * - weight: [dim, width], float32
+   * - bias: [dim], float32
+   * - initialState: [sequences, dim, window], same
+   * - cuSeqlens: [boundaries], int32
+   * - dfinalState: [sequences, dim, window], same
+   * - silu: as in forward
+   * - dx (result): [batch, length, dim], same
+   * - dweight (result): [dim, width], float32
+   * - dbias (result): [dim], float32
+   * - dinitialState (result): [sequences, dim, window], same
+   */
+  causalConv1dBackward(
+    args: { dout: T; x: T; weight: T; bias?: T | null | undefined; initialState?: T | null | undefined; cuSeqlens?: T | null | undefined; dfinalState?: T | null | undefined; silu: boolean },
+    into?: { dx?: T | undefined; dweight?: T | undefined; dbias?: T | undefined; dinitialState?: T | undefined },
+  ): { dx: T; dweight: T; dbias: T | null; dinitialState: T | null };
+  /**
+   * - x: [batch, length, dim], same
+   * - convState: [batch, dim, window], same
+   * - weight: [dim, width], float32
+   * - bias: [dim], float32
+   * - cacheSeqlens: [batch], int32
+   * - silu: apply SiLU to the result
+   * - out (result): [batch, length, dim], same
+   */
+  causalConv1dUpdate(
+    args: { x: T; convState: T; weight: T; bias?: T | null | undefined; cacheSeqlens?: T | null | undefined; silu: boolean },
+    into?: { out?: T | undefined },
+  ): { out: T };
+  /**
+   * - a: [batch, length, dim], same
+   * - b: [batch, length, dim], same
+   * - initialState: [batch, dim], float32
+   * - reverse: run from the last step to the first
+   * - algorithm: 0 automatic, 1 sequential, 2 blelloch, 3 chunked
+   * - h (result): [batch, length, dim], same
+   */
+  associativeScanForward(
+    args: { a: T; b: T; initialState?: T | null | undefined; reverse: boolean; algorithm: number },
+    into?: { h?: T | undefined },
+  ): { h: T };
+  /**
+   * - dh: [batch, length, dim], same
+   * - a: [batch, length, dim], same
+   * - h: [batch, length, dim], same
+   * - initialState: [batch, dim], float32
+   * - reverse: as in forward
+   * - da (result): [batch, length, dim], same
+   * - db (result): [batch, length, dim], same
+   * - dinitialState (result): [batch, dim], float32
+   */
+  associativeScanBackward(
+    args: { dh: T; a: T; h: T; initialState?: T | null | undefined; reverse: boolean },
+    into?: { da?: T | undefined; db?: T | undefined; dinitialState?: T | undefined },
+  ): { da: T; db: T; dinitialState: T | null };
+  /**
+   * - x: [..., inputs], same
+   * - weight: [outputs, inputs], same
+   * - bias: [outputs], float32
+   * - y (result): [..., outputs], same
+   */
+  linearForward(
+    args: { x: T; weight: T; bias?: T | null | undefined },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - dy: [..., outputs], same
+   * - weight: [outputs, inputs], same
+   * - dx (result): [..., inputs], same
+   */
+  linearBackwardInput(
+    args: { dy: T; weight: T },
+    into?: { dx?: T | undefined },
+  ): { dx: T };
+  /**
+   * - dy: [..., outputs], same
+   * - x: [..., inputs], same
+   * - withBias: also sum dy over the rows
+   * - dweight (result): [outputs, inputs], float32
+   * - dbias (result): [outputs], float32
+   */
+  linearBackwardWeight(
+    args: { dy: T; x: T; withBias: boolean },
+    into?: { dweight?: T | undefined; dbias?: T | undefined },
+  ): { dweight: T; dbias: T | null };
+  /**
+   * - a: [..., rows, inner], same
+   * - b: [..., inner, columns], same
+   * - y (result): [..., rows, columns], same
+   */
+  matmul(
+    args: { a: T; b: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - ids: [...], int32
+   * - weight: [vocab, dim], floating
+   * - dtype: element type of the result
+   * - y (result): [..., dim], chosen
+   */
+  embeddingForward(
+    args: { ids: T; weight: T; dtype: DType },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - ids: [...], int32
+   * - dy: [..., dim], floating
+   * - vocab: rows of the table
+   * - dweight (result): [vocab, dim], float32
+   */
+  embeddingBackward(
+    args: { ids: T; dy: T; vocab: number },
+    into?: { dweight?: T | undefined },
+  ): { dweight: T };
+  /**
+   * - x: [..., dim], floating
+   * - weight: [dim], float32
+   * - residual: [..., dim], float32
+   * - eps: added to the mean square
+   * - dtype: element type of y
+   * - y (result): [..., dim], chosen
+   * - sum (result): [..., dim], float32
+   * - inverseRms (result): [...], float32
+   */
+  rmsNormForward(
+    args: { x: T; weight: T; residual?: T | null | undefined; eps: number; dtype: DType },
+    into?: { y?: T | undefined; sum?: T | undefined; inverseRms?: T | undefined },
+  ): { y: T; sum: T | null; inverseRms: T };
+  /**
+   * - dy: [..., dim], floating
+   * - x: [..., dim], floating
+   * - weight: [dim], float32
+   * - inverseRms: [...], float32
+   * - dsum: [..., dim], float32
+   * - dtype: element type of dx
+   * - withResidual: also return the gradient in float32 as dresidual
+   * - dx (result): [..., dim], chosen
+   * - dresidual (result): [..., dim], float32
+   * - dweight (result): [dim], float32
+   */
+  rmsNormBackward(
+    args: { dy: T; x: T; weight: T; inverseRms: T; dsum?: T | null | undefined; dtype: DType; withResidual: boolean },
+    into?: { dx?: T | undefined; dresidual?: T | undefined; dweight?: T | undefined },
+  ): { dx: T; dresidual: T | null; dweight: T };
+  /**
+   * - x: [..., dim], floating
+   * - weight: [dim], float32
+   * - bias: [dim], float32
+   * - residual: [..., dim], float32
+   * - eps: added to the variance
+   * - dtype: element type of y
+   * - y (result): [..., dim], chosen
+   * - sum (result): [..., dim], float32
+   * - mean (result): [...], float32
+   * - inverseStd (result): [...], float32
+   */
+  layerNormForward(
+    args: { x: T; weight: T; bias?: T | null | undefined; residual?: T | null | undefined; eps: number; dtype: DType },
+    into?: { y?: T | undefined; sum?: T | undefined; mean?: T | undefined; inverseStd?: T | undefined },
+  ): { y: T; sum: T | null; mean: T; inverseStd: T };
+  /**
+   * - dy: [..., dim], floating
+   * - x: [..., dim], floating
+   * - weight: [dim], float32
+   * - mean: [...], float32
+   * - inverseStd: [...], float32
+   * - dsum: [..., dim], float32
+   * - dtype: element type of dx
+   * - withResidual: also return the gradient in float32 as dresidual
+   * - withBias: also return dbias
+   * - dx (result): [..., dim], chosen
+   * - dresidual (result): [..., dim], float32
+   * - dweight (result): [dim], float32
+   * - dbias (result): [dim], float32
+   */
+  layerNormBackward(
+    args: { dy: T; x: T; weight: T; mean: T; inverseStd: T; dsum?: T | null | undefined; dtype: DType; withResidual: boolean; withBias: boolean },
+    into?: { dx?: T | undefined; dresidual?: T | undefined; dweight?: T | undefined; dbias?: T | undefined },
+  ): { dx: T; dresidual: T | null; dweight: T; dbias: T | null };
+  /**
+   * - logits: [rows, vocab], same
+   * - targets: [rows], int32
+   * - ignoreIndex: a target that does not count
+   * - loss (result): [], float32
+   * - losses (result): [rows], float32
+   * - logsumexp (result): [rows], float32
+   * - counted (result): [], float32
+   */
+  crossEntropyForward(
+    args: { logits: T; targets: T; ignoreIndex: number },
+    into?: { loss?: T | undefined; losses?: T | undefined; logsumexp?: T | undefined; counted?: T | undefined },
+  ): { loss: T; losses: T; logsumexp: T; counted: T };
+  /**
+   * - logits: [rows, vocab], same
+   * - targets: [rows], int32
+   * - logsumexp: [rows], float32
+   * - counted: [], float32
+   * - dloss: [], float32
+   * - dlosses: [rows], float32
+   * - ignoreIndex: as in forward
+   * - dlogits (result): [rows, vocab], same
+   */
+  crossEntropyBackward(
+    args: { logits: T; targets: T; logsumexp: T; counted: T; dloss?: T | null | undefined; dlosses?: T | null | undefined; ignoreIndex: number },
+    into?: { dlogits?: T | undefined },
+  ): { dlogits: T };
+  /**
+   * - a: [...], same
+   * - b: [...], same
+   * - y (result): [...], same
+   */
+  add(
+    args: { a: T; b: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - a: [...], same
+   * - b: [...], same
+   * - y (result): [...], same
+   */
+  sub(
+    args: { a: T; b: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - a: [...], same
+   * - b: [...], same
+   * - y (result): [...], same
+   */
+  mul(
+    args: { a: T; b: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - a: [...], same
+   * - b: [...], same
+   * - y (result): [...], same
+   */
+  div(
+    args: { a: T; b: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - x: [...], same
+   * - y (result): [...], same
+   */
+  neg(
+    args: { x: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - x: [...], same
+   * - y (result): [...], same
+   */
+  abs(
+    args: { x: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - x: [...], same
+   * - y (result): [...], same
+   */
+  exp(
+    args: { x: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - x: [...], same
+   * - y (result): [...], same
+   */
+  log(
+    args: { x: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - x: [...], same
+   * - y (result): [...], same
+   */
+  sqrt(
+    args: { x: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - x: [...], same
+   * - y (result): [...], same
+   */
+  square(
+    args: { x: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - x: [...], same
+   * - y (result): [...], same
+   */
+  relu(
+    args: { x: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - x: [...], same
+   * - y (result): [...], same
+   */
+  sigmoid(
+    args: { x: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - x: [...], same
+   * - y (result): [...], same
+   */
+  tanh(
+    args: { x: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - x: [...], same
+   * - y (result): [...], same
+   */
+  silu(
+    args: { x: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - x: [...], same
+   * - y (result): [...], same
+   */
+  gelu(
+    args: { x: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - x: [...], same
+   * - y (result): [...], same
+   */
+  softplus(
+    args: { x: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - x: [...], same
+   * - dy: [...], same
+   * - dx (result): [...], same
+   */
+  negBackward(
+    args: { x: T; dy: T },
+    into?: { dx?: T | undefined },
+  ): { dx: T };
+  /**
+   * - x: [...], same
+   * - dy: [...], same
+   * - dx (result): [...], same
+   */
+  absBackward(
+    args: { x: T; dy: T },
+    into?: { dx?: T | undefined },
+  ): { dx: T };
+  /**
+   * - x: [...], same
+   * - dy: [...], same
+   * - dx (result): [...], same
+   */
+  expBackward(
+    args: { x: T; dy: T },
+    into?: { dx?: T | undefined },
+  ): { dx: T };
+  /**
+   * - x: [...], same
+   * - dy: [...], same
+   * - dx (result): [...], same
+   */
+  logBackward(
+    args: { x: T; dy: T },
+    into?: { dx?: T | undefined },
+  ): { dx: T };
+  /**
+   * - x: [...], same
+   * - dy: [...], same
+   * - dx (result): [...], same
+   */
+  sqrtBackward(
+    args: { x: T; dy: T },
+    into?: { dx?: T | undefined },
+  ): { dx: T };
+  /**
+   * - x: [...], same
+   * - dy: [...], same
+   * - dx (result): [...], same
+   */
+  squareBackward(
+    args: { x: T; dy: T },
+    into?: { dx?: T | undefined },
+  ): { dx: T };
+  /**
+   * - x: [...], same
+   * - dy: [...], same
+   * - dx (result): [...], same
+   */
+  reluBackward(
+    args: { x: T; dy: T },
+    into?: { dx?: T | undefined },
+  ): { dx: T };
+  /**
+   * - x: [...], same
+   * - dy: [...], same
+   * - dx (result): [...], same
+   */
+  sigmoidBackward(
+    args: { x: T; dy: T },
+    into?: { dx?: T | undefined },
+  ): { dx: T };
+  /**
+   * - x: [...], same
+   * - dy: [...], same
+   * - dx (result): [...], same
+   */
+  tanhBackward(
+    args: { x: T; dy: T },
+    into?: { dx?: T | undefined },
+  ): { dx: T };
+  /**
+   * - x: [...], same
+   * - dy: [...], same
+   * - dx (result): [...], same
+   */
+  siluBackward(
+    args: { x: T; dy: T },
+    into?: { dx?: T | undefined },
+  ): { dx: T };
+  /**
+   * - x: [...], same
+   * - dy: [...], same
+   * - dx (result): [...], same
+   */
+  geluBackward(
+    args: { x: T; dy: T },
+    into?: { dx?: T | undefined },
+  ): { dx: T };
+  /**
+   * - x: [...], same
+   * - dy: [...], same
+   * - dx (result): [...], same
+   */
+  softplusBackward(
+    args: { x: T; dy: T },
+    into?: { dx?: T | undefined },
+  ): { dx: T };
+  /**
+   * - x: [...], same
+   * - alpha: factor
+   * - beta: added
+   * - y (result): [...], same
+   */
+  scale(
+    args: { x: T; alpha: number; beta: number },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - target: [...], floating
+   * - x: [...], floating
+   */
+  accumulate(
+    args: { target: T; x: T },
+  ): {  };
+  /**
+   * - x: [...], any
+   * - dtype: element type of y
+   * - y (result): [...], chosen
+   */
+  copy(
+    args: { x: T; dtype: DType },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - target: [...], any
+   * - value: written everywhere
+   */
+  fill(
+    args: { target: T; value: number },
+  ): {  };
+  /**
+   * - target: [...], any
+   * - start: first value
+   * - step: from one value to the next
+   */
+  arange(
+    args: { target: T; start: number; step: number },
+  ): {  };
+  /**
+   * - target: [...], floating
+   * - low: least value
+   * - high: upper bound
+   * - seed: key of the generator
+   * - offset: number of the draw
+   */
+  randomUniform(
+    args: { target: T; low: number; high: number; seed: number; offset: number },
+  ): {  };
+  /**
+   * - target: [...], floating
+   * - mean: mean
+   * - std: standard deviation
+   * - seed: key of the generator
+   * - offset: number of the draw
+   */
+  randomNormal(
+    args: { target: T; mean: number; std: number; seed: number; offset: number },
+  ): {  };
+  /**
+   * - x: [...], same
+   * - p: probability of a zero
+   * - seed: key of the generator
+   * - offset: number of the draw
+   * - y (result): [...], same
+   */
+  dropout(
+    args: { x: T; p: number; seed: number; offset: number },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - x: [outer, length, inner], same
+   * - scale: factor of the sum
+   * - y (result): [outer, inner], same
+   */
+  sum(
+    args: { x: T; scale: number },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - parameter: [size], float32
+   * - gradient: [size], float32
+   * - m: [size], float32
+   * - v: [size], float32
+   * - hyperparameters: [seven], float32
+   * - gradientScale: [], float32
+   * - copy: [size], floating
+   */
+  adamw(
+    args: { parameter: T; gradient: T; m: T; v: T; hyperparameters: T; gradientScale?: T | null | undefined; copy?: T | null | undefined },
+  ): {  };
+  /**
+   * - x: [size], float32
+   * - y (result): [], float32
+   */
+  sumSquares(
+    args: { x: T },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - squares: [buckets], float32
+   * - maxNorm: largest norm that is left alone
+   * - norm (result): [], float32
+   * - scale (result): [], float32
+   */
+  clipScale(
+    args: { squares: T; maxNorm: number },
+    into?: { norm?: T | undefined; scale?: T | undefined },
+  ): { norm: T; scale: T };
+  /**
+   * - logits: [batch, vocab], same
+   * - seeds: [batch, two], int32
+   * - counters: [batch], int32
+   * - history: [batch, capacity], int32
+   * - temperature: divides the logits; 0 is greedy
+   * - topP: keep the likeliest tokens up to this probability; 1 keeps all
+   * - minP: keep tokens at least this likely relative to the likeliest; 0 keeps all
+   * - repetitionPenalty: divides positive and multiplies negative logits of tokens in history; 1 is none
+   * - topK: keep the k likeliest tokens; 0 keeps all
+   * - tokens (result): [batch], int32
+   */
+  sample(
+    args: { logits: T; seeds: T; counters: T; history?: T | null | undefined; temperature: number; topP: number; minP: number; repetitionPenalty: number; topK: number },
+    into?: { tokens?: T | undefined },
+  ): { tokens: T };
+}
+
+export const kernelNames: readonly (keyof Kernels<unknown>)[] = [
+  "selectiveScanForward",
+  "selectiveScanBackward",
+  "selectiveStateUpdate",
+  "causalConv1dForward",
+  "causalConv1dBackward",
+  "causalConv1dUpdate",
+  "associativeScanForward",
+  "associativeScanBackward",
+  "linearForward",
+  "linearBackwardInput",
+  "linearBackwardWeight",
+  "matmul",
+  "embeddingForward",
+  "embeddingBackward",
+  "rmsNormForward",
+  "rmsNormBackward",
+  "layerNormForward",
+  "layerNormBackward",
+  "crossEntropyForward",
+  "crossEntropyBackward",
+  "add",
+  "sub",
+  "mul",
+  "div",
+  "neg",
+  "abs",
+  "exp",
+  "log",
+  "sqrt",
+  "square",
+  "relu",
+  "sigmoid",
+  "tanh",
+  "silu",
+  "gelu",
+  "softplus",
+  "negBackward",
+  "absBackward",
+  "expBackward",
+  "logBackward",
+  "sqrtBackward",
+  "squareBackward",
+  "reluBackward",
+  "sigmoidBackward",
+  "tanhBackward",
+  "siluBackward",
+  "geluBackward",
+  "softplusBackward",
+  "scale",
+  "accumulate",
+  "copy",
+  "fill",
+  "arange",
+  "randomUniform",
+  "randomNormal",
+  "dropout",
+  "sum",
+  "adamw",
+  "sumSquares",
+  "clipScale",
+  "sample",
+];
