@@ -5,6 +5,16 @@ export { noGrad } from "./autograd/mode.ts";
 import "./autograd/tape.ts";
 
 export {
+  ByteTokenizer,
+  CharacterTokenizer,
+  type GeneratedPart,
+  type GenerateOptions,
+  generate,
+  type LanguageModel,
+  type Tokenizer,
+  type TokenizerDescription,
+} from "./generate/index.ts";
+export {
   filesIn,
   loadTensors,
   type ReadOptions,
@@ -33,8 +43,29 @@ export {
 } from "./native/errors.ts";
 export * as nn from "./nn/index.ts";
 export * as ops from "./ops/index.ts";
+export * as optim from "./optim/index.ts";
 export { type Device, type DeviceMemory, type DeviceSpec, device, devices, type Fallback } from "./tensor/device.ts";
 export { manualSeed, type RngState, rngState, setRngState } from "./tensor/random.ts";
 export { type Recording, record } from "./tensor/recording.ts";
 export { type Scope, scope } from "./tensor/scope.ts";
 export { type RandomOptions, Tensor, type TensorOptions } from "./tensor/tensor.ts";
+export {
+  type Batch,
+  Dataset,
+  type DatasetOptions,
+  loadVocabulary,
+  type MetricsRow,
+  readMetrics,
+  type StepResult,
+  saveVocabulary,
+  type TextOptions,
+  TokenFile,
+  type TokenFormat,
+  type TokenSource,
+  type TrainableModel,
+  Trainer,
+  type TrainerOptions,
+  textDataset,
+  tokenDataset,
+  writeReport,
+} from "./train/index.ts";

@@ -50,7 +50,7 @@ Arena::~Arena() {
 void* Pool::allocate(size_t bytes, Arena* arena) {
   if (bytes > (uint64_t{1} << 60)) bytes = uint64_t{1} << 60;  // refused below; keeps the size classes in range
   const int size_class = class_of(bytes);
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   if (arena) {
     auto& kept = arena->free_[size_class];
     if (!kept.empty()) {
@@ -59,7 +59,7 @@ void* Pool::allocate(size_t bytes, Arena* arena) {
       return data;
     }
   }
-  void* data = take(size_class);
+  void* data = take(size_class, lock);
   used_ += bytes_of(size_class);
   peak_ = std::max(peak_, used_);
   if (arena) {
@@ -83,7 +83,7 @@ void Pool::release(void* data, size_t bytes) noexcept {
   free_[static_cast<size_t>(size_class)].push_back(data);
 }
 
-void* Pool::take(int size_class) {
+void* Pool::take(int size_class, std::unique_lock<std::mutex>& lock) {
   if (free_.size() <= static_cast<size_t>(size_class)) free_.resize(static_cast<size_t>(size_class) + 1);
   auto& list = free_[static_cast<size_t>(size_class)];
   if (!list.empty()) {
@@ -91,14 +91,15 @@ void* Pool::take(int size_class) {
     list.pop_back();
     return data;
   }
-  return bytes_of(size_class) <= kLargestInSlab ? carve(size_class) : from_system(bytes_of(size_class));
+  return bytes_of(size_class) <= kLargestInSlab ? carve(size_class, lock)
+                                                 : from_system(bytes_of(size_class), lock);
 }
 
 // Small blocks come from slabs and are never given back one by one.
-void* Pool::carve(int size_class) {
+void* Pool::carve(int size_class, std::unique_lock<std::mutex>& lock) {
   const size_t bytes = bytes_of(size_class);
   if (slab_left_ < bytes) {
-    slab_ = static_cast<char*>(from_system(kSlabBytes));
+    slab_ = static_cast<char*>(from_system(kSlabBytes, lock));
     slab_left_ = kSlabBytes;
   }
   void* data = slab_;
@@ -107,11 +108,11 @@ void* Pool::carve(int size_class) {
   return data;
 }
 
-void* Pool::from_system(size_t bytes) {
-  if (reserved_ + bytes > source_.limit) free_large_blocks();
+void* Pool::from_system(size_t bytes, std::unique_lock<std::mutex>& lock) {
+  if (reserved_ + bytes > source_.limit) free_large_blocks(lock);
   void* data = reserved_ + bytes > source_.limit ? nullptr : source_.allocate(bytes);
   if (!data) {
-    free_large_blocks();
+    free_large_blocks(lock);
     if (reserved_ + bytes <= source_.limit) data = source_.allocate(bytes);
   }
   if (!data) {
@@ -128,20 +129,25 @@ void* Pool::from_system(size_t bytes) {
   return data;
 }
 
-void Pool::free_large_blocks() {
-  source_.drain();
+// The lock is let go while the queue drains: the end of a recording there gives its arena back to this pool.
+void Pool::free_large_blocks(std::unique_lock<std::mutex>& lock) {
+  std::vector<std::pair<void*, size_t>> unused;
   for (size_t size_class = 0; size_class < free_.size(); ++size_class) {
     const size_t bytes = bytes_of(static_cast<int>(size_class));
     if (bytes <= kLargestInSlab) continue;
-    for (void* data : free_[size_class]) source_.release(data, bytes);
-    reserved_ -= bytes * free_[size_class].size();
+    for (void* data : free_[size_class]) unused.emplace_back(data, bytes);
     free_[size_class].clear();
   }
+  lock.unlock();
+  source_.drain();
+  for (const auto& [data, bytes] : unused) source_.release(data, bytes);
+  lock.lock();
+  for (const auto& [data, bytes] : unused) reserved_ -= bytes;
 }
 
 void Pool::empty_cache() {
-  std::lock_guard lock(mutex_);
-  free_large_blocks();
+  std::unique_lock lock(mutex_);
+  free_large_blocks(lock);
 }
 
 MemoryInfo Pool::memory() const {

@@ -53,10 +53,10 @@ class Pool {
 
  private:
   friend class Arena;
-  void* take(int size_class);
-  void* carve(int size_class);
-  void* from_system(size_t bytes);
-  void free_large_blocks();
+  void* take(int size_class, std::unique_lock<std::mutex>& lock);
+  void* carve(int size_class, std::unique_lock<std::mutex>& lock);
+  void* from_system(size_t bytes, std::unique_lock<std::mutex>& lock);
+  void free_large_blocks(std::unique_lock<std::mutex>& lock);
 
   MemorySource source_;
   mutable std::mutex mutex_;

@@ -20,7 +20,7 @@ constexpr int64_t kMaxPanels = 8;
 constexpr Blocking kForDirectRows = {768, 4}, kForPackedRows = {384, 8};
 constexpr int64_t kBlockKFew = 1024;    // where one tile holds all rows, B passes by once and need not stay
 constexpr int64_t kBlockRows = 512;     // rows of one task
-constexpr int64_t kTaskWork = 1 << 22;  // multiply-adds of a task that is worth packing its A and B again
+constexpr int64_t kTaskWork = 1 << 24;  // multiply-adds that are worth packing their A and B once more for a task
 constexpr int64_t kSmall = 1 << 17;     // multiply-adds that are not worth a second thread
 constexpr int64_t kDotMaxRows = 32;     // beyond, packing B pays
 constexpr int64_t kSplitK = 512;        // k of one part where k is split
@@ -108,8 +108,7 @@ struct Panel {
   bool narrow;  // bfloat16
 };
 
-// The panel at columns [panel * kPanel, ...), rows [k.begin, k.end); packed into `room` unless a tile can read it in
-// place.
+// The panel for rows [k.begin, k.end) of B; packed into `room` unless a tile can read it in place.
 Panel panel_of(const Product& p, int64_t panel, Range k, bool few_rows, float* room) {
   const int64_t column = panel * kPanel, width = panel_width(p.n, panel);
   if (p.packed) {
@@ -175,7 +174,7 @@ void multiply(const Product& p, Range blocks, Range panels, Range k, float* part
     sums_stride = parts ? p.n : p.c.row_stride;
     sums = (parts ? parts : static_cast<float*>(p.c.data)) + rows.begin * sums_stride + column;
   }
-  const bool final = !aside && !parts;
+  const bool into_c = !aside && !parts;
   float* a_room = static_cast<float*>(scratch(Slot::gemm_a, (longest * kTileRows + kWidth) * sizeof(float)));
   float* b_room = static_cast<float*>(scratch(Slot::gemm_b, panels.size() * longest * kPanel * sizeof(float)));
 
@@ -201,8 +200,8 @@ void multiply(const Product& p, Range blocks, Range panels, Range k, float* part
                  two = tile_of(count, false, !direct, strip[0].narrow);
       for (int64_t j = 0; j < panels.size(); ++j) {
         const int64_t at = j * kPanel;
-        const float* bias = final && pass == 0 && p.options.bias ? p.options.bias + column + at : nullptr;
-        const bool add = pass > 0 || (final && p.options.accumulate);
+        const float* bias = into_c && pass == 0 && p.options.bias ? p.options.bias + column + at : nullptr;
+        const bool add = pass > 0 || (into_c && p.options.accumulate);
         const Tile run = panel_width(p.n, panels.begin + j) == kWidth ? one : two;
         run(a, p.a.row_stride, strip[j].data, strip[j].stride, now.size(),
             {c + at, sums_stride, columns - at, bias, add});
@@ -268,7 +267,8 @@ void gemm(int64_t m, int64_t n, int64_t k, const MatrixView& a, const MatrixView
           const GemmOptions& options) {
   if (m <= 0 || n <= 0) return;
   const Product p = {m, n, k, a, b, nullptr, c, options};
-  if (m > kDotMaxRows || b.row_stride != 1) {
+  // Dot products end in sums over lanes, which short k does not repay.
+  if (m > kDotMaxRows || k <= 4 * m || b.row_stride != 1) {
     multiply_all(p);
     return;
   }
@@ -279,8 +279,8 @@ void gemm(int64_t m, int64_t n, int64_t k, const MatrixView& a, const MatrixView
     with_type(a.dtype, [&](auto type) {
       using A = decltype(type);
       for (int64_t r = 0; r < m; ++r) {
-        for (int64_t i = 0; i < k; ++i)
-          copy[r * k + i] = load_one(static_cast<const A*>(a.data) + r * a.row_stride + i * a.col_stride);
+        const A* row = static_cast<const A*>(a.data) + r * a.row_stride;
+        for (int64_t i = 0; i < k; ++i) copy[r * k + i] = load_one(row + i * a.col_stride);
       }
     });
     rows = copy;

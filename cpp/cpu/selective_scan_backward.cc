@@ -178,7 +178,7 @@ Plan plan_of(const SelectiveScanBackward& op) {
   p.sequence_groups = std::min(p.sequences, kSequenceGroups);
   // At most 32 slabs, none narrower than four times the states: the sums then take less than one activation.
   const int64_t least = std::max({int64_t{1}, 4 * p.states, p.group_channels / 32});
-  const int64_t unit = p.sequence_groups * p.channels >= 32 * kPassChannels ? kPassChannels : kPassChannels / 2;
+  const int64_t unit = p.sequence_groups * p.channels >= 8 * kPassChannels ? kPassChannels : kPassChannels / 2;
   p.slab_channels = (least + unit - 1) / unit * unit;
   p.slabs = (p.group_channels + p.slab_channels - 1) / p.slab_channels;
   p.sums_stride = op.B || op.C ? block_count(p.states) * kWidth : 0;
@@ -227,9 +227,10 @@ class Pass {
     state_ = pieces.take(all_states);
     after_ = pieces.take(all_states);
     largest_ = pieces.take(slab_.vectors * kWidth);
+    sums_ = pieces.take(slab_.vectors * kWidth);
     B_.data = pieces.take(Coefficients::floats(B_.fixed, slab_.vectors, states_, kWindow));
     C_.data = pieces.take(Coefficients::floats(C_.fixed, slab_.vectors, states_, kWindow));
-    for (float** p : {&delta_, &input_, &dy_, &by_B_, &by_A_}) *p = pieces.take(tile);
+    for (float** p : {&delta_, &input_, &dy_, &by_B_, &by_A_, &slope_}) *p = pieces.take(tile);
     trace_ = pieces.take((kWindow + 1) * kTraceStep<kBlock>);
     for (int i = 0; i < levels_; ++i) level_states_[i] = pieces.take(kFanOut * all_states);
     return pieces.bytes();
@@ -317,21 +318,21 @@ class Pass {
     return s;
   }
 
-  Vec bias_of(int v) const {
-    const float* bias = static_cast<const float*>(op_.delta_bias.data);
-    return bias ? load_lanes(bias + channel(v), lanes(v)) : Vec{};
-  }
-
-  // Delta and Delta u of the window.
+  // Delta, its slope over what softplus took, and Delta u, of the window.
   void load_input(int64_t begin, int64_t count) const {
+    const float* bias = static_cast<const float*>(op_.delta_bias.data);
     for (int64_t t = 0; t < count; ++t) {
-      const T* u_row = row_of<T>(op_.u, batch_, begin + t);
-      const T* delta_row = row_of<T>(op_.delta, batch_, begin + t);
+      const T* u_row = row_of<T>(op_.u, batch_, begin + t) + slab_.first;
+      const T* delta_row = row_of<T>(op_.delta, batch_, begin + t) + slab_.first;
       for (int v = 0; v < slab_.vectors; ++v) {
-        const int64_t at = (v * kWindow + t) * kWidth;
-        const Vec u = load_lanes(u_row + channel(v), lanes(v));
-        const Vec x = load_lanes(delta_row + channel(v), lanes(v)) + bias_of(v);
-        const Vec delta = op_.delta_softplus ? softplus(x) : x;
+        const int64_t c = v * kWidth, n = lanes(v), at = c * kWindow + t * kWidth;
+        const Vec u = load_lanes(u_row + c, n);
+        Vec delta = load_lanes(delta_row + c, n);
+        if (bias) delta += load_lanes(bias + slab_.first + c, n);
+        if (op_.delta_softplus) {
+          store(slope_ + at, sigmoid(delta));
+          delta = softplus(delta);
+        }
         store(delta_ + at, delta);
         store(input_ + at, delta * u);
       }
@@ -355,50 +356,63 @@ class Pass {
 
   // dy, dz and the sums they start, of the window.
   void load_gradients(int64_t begin, int64_t count) const {
-    for (int v = 0; v < slab_.vectors; ++v) {
-      Vec dD{};
-      for (int64_t t = 0; t < count; ++t) {
-        const int64_t at = (v * kWindow + t) * kWidth;
-        Vec dy = load_lanes(row_of<T>(op_.dout, batch_, begin + t) + channel(v), lanes(v));
-        if (op_.z) {
-          const Vec z = load_lanes(row_of<T>(op_.z, batch_, begin + t) + channel(v), lanes(v));
-          const Vec y = load_lanes(row_of<T>(op_.y, batch_, begin + t) + channel(v), lanes(v)), s = sigmoid(z);
-          const Vec dz = dy * y * s * fma(z, 1.0f - s, broadcast(1.0f));
-          store_lanes(row_of<T>(op_.dz, batch_, begin + t) + channel(v), dz, lanes(v));
+    for (int v = 0; v < slab_.vectors; ++v) store(sums_ + v * kWidth, Vec{});
+    for (int64_t t = 0; t < count; ++t) {
+      const T* u_row = row_of<T>(op_.u, batch_, begin + t) + slab_.first;
+      const T* dout_row = row_of<T>(op_.dout, batch_, begin + t) + slab_.first;
+      const T *z_row = nullptr, *y_row = nullptr;
+      T* dz_row = nullptr;
+      if (op_.z) {
+        z_row = row_of<T>(op_.z, batch_, begin + t) + slab_.first;
+        y_row = row_of<T>(op_.y, batch_, begin + t) + slab_.first;
+        dz_row = row_of<T>(op_.dz, batch_, begin + t) + slab_.first;
+      }
+      for (int v = 0; v < slab_.vectors; ++v) {
+        const int64_t c = v * kWidth, n = lanes(v), at = c * kWindow + t * kWidth;
+        Vec dy = load_lanes(dout_row + c, n);
+        if (z_row) {
+          const Vec z = load_lanes(z_row + c, n), y = load_lanes(y_row + c, n), s = sigmoid(z);
+          store_lanes(dz_row + c, dy * y * s * fma(z, 1.0f - s, broadcast(1.0f)), n);
           dy *= z * s;
         }
-        dD = fma(dy, load_lanes(row_of<T>(op_.u, batch_, begin + t) + channel(v), lanes(v)), dD);
+        store(sums_ + c, fma(dy, load_lanes(u_row + c, n), load(sums_ + c)));
         store(dy_ + at, dy);
         store(by_B_ + at, Vec{});
         store(by_A_ + at, Vec{});
       }
-      float* total = gradient(v, plan_.gradient_rows - 2);
-      store(total, load(total) + dD);
     }
+    add_sums(plan_.gradient_rows - 2);
     if (!C_.fixed) C_.load_steps<T>(op_.C, batch_, begin, count, slab_.group);
   }
 
   // du and ddelta of the window.
   void store_gradients(int64_t begin, int64_t count) const {
     const float* skip = static_cast<const float*>(op_.D.data);
-    for (int v = 0; v < slab_.vectors; ++v) {
-      const Vec D = skip ? load_lanes(skip + channel(v), lanes(v)) : Vec{}, bias = bias_of(v);
-      Vec dbias{};
-      for (int64_t t = 0; t < count; ++t) {
-        const int64_t at = (v * kWindow + t) * kWidth;
-        const Vec u = load_lanes(row_of<T>(op_.u, batch_, begin + t) + channel(v), lanes(v));
-        const Vec by_B = load(by_B_ + at);
-        const Vec du = fma(load(delta_ + at), by_B, D * load(dy_ + at));
-        store_lanes(row_of<T>(op_.du, batch_, begin + t) + channel(v), du, lanes(v));
+    for (int v = 0; v < slab_.vectors; ++v) store(sums_ + v * kWidth, Vec{});
+    for (int64_t t = 0; t < count; ++t) {
+      const T* u_row = row_of<T>(op_.u, batch_, begin + t) + slab_.first;
+      T* du_row = row_of<T>(op_.du, batch_, begin + t) + slab_.first;
+      T* ddelta_row = row_of<T>(op_.ddelta, batch_, begin + t) + slab_.first;
+      for (int v = 0; v < slab_.vectors; ++v) {
+        const int64_t c = v * kWidth, n = lanes(v), at = c * kWindow + t * kWidth;
+        const Vec u = load_lanes(u_row + c, n), by_B = load(by_B_ + at);
+        Vec du = load(delta_ + at) * by_B;
+        if (skip) du = fma(load_lanes(skip + slab_.first + c, n), load(dy_ + at), du);
+        store_lanes(du_row + c, du, n);
         Vec ddelta = fma(u, by_B, load(by_A_ + at) * kLn2);
-        if (op_.delta_softplus) {
-          ddelta *= sigmoid(load_lanes(row_of<T>(op_.delta, batch_, begin + t) + channel(v), lanes(v)) + bias);
-        }
-        store_lanes(row_of<T>(op_.ddelta, batch_, begin + t) + channel(v), ddelta, lanes(v));
-        dbias += ddelta;
+        if (op_.delta_softplus) ddelta *= load(slope_ + at);
+        store_lanes(ddelta_row + c, ddelta, n);
+        store(sums_ + c, load(sums_ + c) + ddelta);
       }
-      float* total = gradient(v, plan_.gradient_rows - 1);
-      store(total, load(total) + dbias);
+    }
+    add_sums(plan_.gradient_rows - 1);
+  }
+
+  // To one row of the gradients of each vector.
+  void add_sums(int64_t row) const {
+    for (int v = 0; v < slab_.vectors; ++v) {
+      float* total = gradient(v, row);
+      store(total, load(total) + load(sums_ + v * kWidth));
     }
   }
 
@@ -457,8 +471,9 @@ class Pass {
   bool is_first_of_slab_;
   int levels_ = 0;
   float* gradients_;
-  float *A_, *carry_, *state_, *after_, *largest_, *trace_;  // [vector][states][kWidth]; the trace of one block
-  float *delta_, *input_, *dy_, *by_B_, *by_A_;             // [vector][kWindow][kWidth]
+  float *A_, *carry_, *state_, *after_, *trace_;  // [vector][states][kWidth]; the trace of one block
+  float *largest_, *sums_;                         // [vector][kWidth]
+  float *delta_, *input_, *dy_, *by_B_, *by_A_, *slope_;     // [vector][kWindow][kWidth]
   float* level_states_[kLevels];                             // [part][vector][states][kWidth]
 };
 

@@ -82,7 +82,7 @@ class Pieces {
   int64_t used_ = 0;
 };
 
-// 2^(delta a) where |delta a| <= kRegularExponent, to 1e-7.
+// 2^(delta a) where |delta a| <= kRegularExponent.
 constexpr float kRegularExponent = 125.0f;
 #if defined(__AVX512F__)
 // 2^(i/32) from a table in two registers; the bits of i itself are taken off, since adding k puts them on.

@@ -96,7 +96,8 @@ __device__ float sum_all(const float* x, int64_t size) {
 }
 
 // One block.
-__global__ void __launch_bounds__(kFinishThreads) finish_squares_kernel(const float* partial, int64_t chunks, float* y) {
+__global__ void __launch_bounds__(kFinishThreads)
+    finish_squares_kernel(const float* partial, int64_t chunks, float* y) {
   const float sum = sum_all(partial, chunks);
   if (threadIdx.x == 0) *y = sum;
 }

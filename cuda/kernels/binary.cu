@@ -1,4 +1,5 @@
-// Elementwise functions of two tensors, y = alpha x + beta, and target += x. A thread computes eight neighbours of a row.
+// Elementwise functions of two tensors, y = alpha x + beta, and target += x. A thread computes eight neighbours of a
+// row.
 #include "cpp/ops/binary.h"
 
 #include "cuda/kernels/floats.cuh"
@@ -68,13 +69,21 @@ __global__ void accumulate_kernel(Floats target, Floats x, int64_t size) {
 }  // namespace
 
 template <>
-void run(const Binary<BinaryKind::add>& op, Context& context) { run_binary(op, context); }
+void run(const Binary<BinaryKind::add>& op, Context& context) {
+  run_binary(op, context);
+}
 template <>
-void run(const Binary<BinaryKind::sub>& op, Context& context) { run_binary(op, context); }
+void run(const Binary<BinaryKind::sub>& op, Context& context) {
+  run_binary(op, context);
+}
 template <>
-void run(const Binary<BinaryKind::mul>& op, Context& context) { run_binary(op, context); }
+void run(const Binary<BinaryKind::mul>& op, Context& context) {
+  run_binary(op, context);
+}
 template <>
-void run(const Binary<BinaryKind::div>& op, Context& context) { run_binary(op, context); }
+void run(const Binary<BinaryKind::div>& op, Context& context) {
+  run_binary(op, context);
+}
 
 template <>
 void run(const Scale& op, Context& context) {

@@ -1,4 +1,5 @@
-// out[t, d] = act(bias[d] + sum over k < width of weight[d, k] x[t - width + 1 + k, d]), the window sliding in registers.
+// out[t, d] = act(bias[d] + sum over k < width of weight[d, k] x[t - width + 1 + k, d]), the window sliding in
+// registers.
 #include "cuda/kernels/causal_conv1d.cuh"
 
 namespace statespace::cuda {
@@ -26,7 +27,8 @@ struct ForwardArguments {
 // One thread per (batch, tile of steps, kChannels channels), neighbours along the channels.
 // The loads of kUnroll steps are under way together.
 template <typename T, int kTaps, int kUnroll>
-__global__ void __launch_bounds__(kElementwiseThreads, kBlocks<kTaps>) causal_conv1d_kernel(ForwardArguments<T> arguments) {
+__global__ void __launch_bounds__(kElementwiseThreads, kBlocks<kTaps>)
+    causal_conv1d_kernel(ForwardArguments<T> arguments) {
   const ConvShape& shape = arguments.shape;
   const int64_t group = global_thread() % arguments.groups;
   const int64_t batch_tile = global_thread() / arguments.groups;

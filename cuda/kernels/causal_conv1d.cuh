@@ -140,8 +140,8 @@ __device__ void load_bias(float (&biases)[kChannels], const float* bias, int64_t
   for (int c = 0; c < kChannels; ++c) biases[c] = bias && c < count ? bias[channel + c] : 0.0f;
 }
 
-// acc[c] = bias[c] + sum over the taps, of the window that begins at row kRow. Taps that are left out are not multiplied
-// by a zero weight, which would make NaN of an infinite input.
+// acc[c] = bias[c] + sum over the taps, of the window that begins at row kRow. Taps that are left out are not
+// multiplied by a zero weight, which would make NaN of an infinite input.
 template <int kTaps, int kChannels, int kRows>
 __device__ void convolve(float (&acc)[kChannels], const float (&window)[kRows][kChannels], int row,
                          const float (&weights)[kTaps][kChannels], const float (&biases)[kChannels], int width) {

@@ -91,9 +91,11 @@ __device__ void add_tiles(float (&values)[kChannels], int lanes) {
   __syncthreads();  // the next call may write `sums`
 }
 
-// One thread per (batch, tile of steps, kChannels channels). It also computes g for the width - 1 steps behind its tile.
+// One thread per (batch, tile of steps, kChannels channels). It also computes g for the width - 1 steps behind its
+// tile.
 template <typename T, int kTaps>
-__global__ void __launch_bounds__(kThreads, kBlocks<kTaps>) causal_conv1d_backward_kernel(BackwardArguments<T> arguments) {
+__global__ void __launch_bounds__(kThreads, kBlocks<kTaps>)
+    causal_conv1d_backward_kernel(BackwardArguments<T> arguments) {
   const ConvShape& shape = arguments.shape;
   const int thread = static_cast<int>(threadIdx.x);
   const int64_t group_tile = blockIdx.x % arguments.group_tiles, time_block = blockIdx.x / arguments.group_tiles;
@@ -218,8 +220,7 @@ void launch_backward(const CausalConv1dBackward& op, Context& context) {
   arguments.tiles = ceil_div<int64_t>(shape.length, kTileSteps);
   const int64_t time_blocks = ceil_div<int64_t>(shape.batch * arguments.tiles, kThreads / arguments.lanes);
   arguments.dweight_partial = context.scratch<float>(static_cast<size_t>(time_blocks * shape.dim * shape.width));
-  arguments.dbias_partial =
-      op.bias ? context.scratch<float>(static_cast<size_t>(time_blocks * shape.dim)) : nullptr;
+  arguments.dbias_partial = op.bias ? context.scratch<float>(static_cast<size_t>(time_blocks * shape.dim)) : nullptr;
   if (time_blocks * arguments.group_tiles > 0) {
     launch(causal_conv1d_backward_kernel<T, kTaps>,
            {dim3(static_cast<unsigned>(time_blocks * arguments.group_tiles)), dim3(kThreads)}, context.stream,

@@ -136,8 +136,8 @@ template <typename Word>
 void copy_words(const Copy& op, const StridedRows<2>& layout, Context& context) {
   Transposition shape;
   if (find_transposition(layout, shape)) {
-    const int64_t tiles = shape.others.rows * ceil_div<int64_t>(shape.first_size, kTile) *
-                          ceil_div<int64_t>(shape.last_size, kTile);
+    const int64_t tiles =
+        shape.others.rows * ceil_div<int64_t>(shape.first_size, kTile) * ceil_div<int64_t>(shape.last_size, kTile);
     launch(transpose_kernel<Word>, {dim3(static_cast<unsigned>(tiles)), dim3(kTile, kTileThreadRows)}, context.stream,
            op.x.as<Word>(), op.y.as<Word>(), shape);
     return;

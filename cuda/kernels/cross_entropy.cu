@@ -59,8 +59,7 @@ __global__ void __launch_bounds__(kThreads) cross_entropy_kernel(ForwardArgument
   if (is_bad) raise_fault(arguments.fault, target, vocab);
   const bool counts = !is_ignored && !is_bad;
   arguments.logsumexp[row] = logsumexp;
-  arguments.losses[row] =
-      counts ? logsumexp - load_float(arguments.logits, row * arguments.row_stride + target) : 0.0f;
+  arguments.losses[row] = counts ? logsumexp - load_float(arguments.logits, row * arguments.row_stride + target) : 0.0f;
   arguments.counted[row] = counts ? 1.0f : 0.0f;
 }
 

@@ -9,8 +9,7 @@ namespace statespace::cuda {
 namespace {
 
 // A thread computes eight neighbours, from two counters of the generator.
-__global__ void dropout_kernel(Floats x, float p, float scale, uint64_t seed, uint64_t offset, Floats y,
-                               int64_t size) {
+__global__ void dropout_kernel(Floats x, float p, float scale, uint64_t seed, uint64_t offset, Floats y, int64_t size) {
   const int64_t first = global_thread() * kOctet;
   if (first >= size) return;
   const int count = octet_count(first, size);

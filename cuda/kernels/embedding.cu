@@ -113,8 +113,8 @@ __global__ void __launch_bounds__(kThreads) move_positions_kernel(Positions from
   const unsigned id = token < tokens ? from.ids[token] : 0;
   const int digit = token < tokens ? digit_of(id, shift) : -1;
   int all;
-  starts[thread] = block_sum_before(totals[thread], all) +
-                   counts[static_cast<int64_t>(thread) * gridDim.x + blockIdx.x];
+  starts[thread] =
+      block_sum_before(totals[thread], all) + counts[static_cast<int64_t>(thread) * gridDim.x + blockIdx.x];
   digits[thread] = digit;
   __syncthreads();  // `digits` and `starts`
   int rank = 0;
@@ -178,7 +178,7 @@ __global__ void __launch_bounds__(kWarpSize* kSumGroups)
 template <>
 void run(const EmbeddingForward& op, Context& context) {
   const int64_t dim = op.weight.dim(1), octets = ceil_div<int64_t>(dim, kOctet), tokens = op.ids.size();
-  const ForwardArguments arguments = {op.ids.as<int32_t>(), op.weight, op.y,         tokens,
+  const ForwardArguments arguments = {op.ids.as<int32_t>(), op.weight, op.y,   tokens,
                                       op.weight.dim(0),     dim,       octets, context.fault};
   launch_each(embedding_kernel, tokens * octets, context, arguments);
 }

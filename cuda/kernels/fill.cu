@@ -88,8 +88,8 @@ void run(const Fill& op, Context& context) {
   const StridedRows<1> layout = strided_rows<1>({&op.target});
   const float value = static_cast<float>(op.value);
   if (op.target.dtype == DType::float32 || op.target.dtype == DType::int32) {
-    const uint32_t word = op.target.dtype == DType::float32 ? float_to_bits(value)
-                                                            : static_cast<uint32_t>(truncate(op.value));
+    const uint32_t word =
+        op.target.dtype == DType::float32 ? float_to_bits(value) : static_cast<uint32_t>(truncate(op.value));
     launch_each(fill_kernel<uint32_t>, layout.rows * ceil_div<int64_t>(layout.inner, 4), context,
                 op.target.as<uint32_t>(), word, layout);
   } else {
@@ -110,15 +110,16 @@ template <>
 void run(const RandomUniform& op, Context& context) {
   const int64_t size = op.target.size();
   launch_each(random_kernel<false>, ceil_div<int64_t>(size, kOctet), context, op.target,
-              Affinity{static_cast<float>(op.low), static_cast<float>(op.high - op.low)}, static_cast<uint64_t>(op.seed), static_cast<uint64_t>(op.offset),
-              size);
+              Affinity{static_cast<float>(op.low), static_cast<float>(op.high - op.low)},
+              static_cast<uint64_t>(op.seed), static_cast<uint64_t>(op.offset), size);
 }
 
 template <>
 void run(const RandomNormal& op, Context& context) {
   const int64_t size = op.target.size();
-  launch_each(random_kernel<true>, ceil_div<int64_t>(size, kOctet), context, op.target, Affinity{static_cast<float>(op.mean), static_cast<float>(op.std)},
-              static_cast<uint64_t>(op.seed), static_cast<uint64_t>(op.offset), size);
+  launch_each(random_kernel<true>, ceil_div<int64_t>(size, kOctet), context, op.target,
+              Affinity{static_cast<float>(op.mean), static_cast<float>(op.std)}, static_cast<uint64_t>(op.seed),
+              static_cast<uint64_t>(op.offset), size);
 }
 
 }  // namespace statespace::cuda

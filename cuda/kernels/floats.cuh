@@ -185,10 +185,14 @@ void launch_each(void (*kernel)(Params...), int64_t count, const Context& contex
 template <typename F>
 void for_floating_type(DType dtype, F f) {
   switch (dtype) {
-    case DType::float32: return f(std::type_identity<float>());
-    case DType::bfloat16: return f(std::type_identity<bf16>());
-    case DType::float16: return f(std::type_identity<f16>());
-    case DType::int32: throw Error("ERR_DTYPE", "expected floating elements, found int32");
+    case DType::float32:
+      return f(std::type_identity<float>());
+    case DType::bfloat16:
+      return f(std::type_identity<bf16>());
+    case DType::float16:
+      return f(std::type_identity<f16>());
+    case DType::int32:
+      throw Error("ERR_DTYPE", "expected floating elements, found int32");
   }
 }
 

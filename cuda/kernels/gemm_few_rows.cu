@@ -22,7 +22,8 @@ __global__ void __launch_bounds__(kThreads) gemm_few_rows_kernel(GemmArguments a
 #pragma unroll
     for (int i = 0; i < kUnroll; ++i) {
       const int64_t k = first + i * kStep;
-      octets[i] = load_octet(b, column * arguments.b.line_stride + (k < k_end ? k : 0), k < k_end ? octet_count(k, k_end) : 0);
+      octets[i] =
+          load_octet(b, column * arguments.b.line_stride + (k < k_end ? k : 0), k < k_end ? octet_count(k, k_end) : 0);
     }
 #pragma unroll
     for (int i = 0; i < kUnroll; ++i) {

@@ -1,5 +1,5 @@
-// float32 products: a block computes a 128 x 128 tile of c with tiles of a and b in shared memory, copied three steps of
-// k ahead; each thread keeps 8 x 8 sums in registers.
+// float32 products: a block computes a 128 x 128 tile of c with tiles of a and b in shared memory, copied three steps
+// of k ahead; each thread keeps 8 x 8 sums in registers.
 #include "cuda/device/async_copy.cuh"
 #include "cuda/device/shared.cuh"
 #include "cuda/kernels/gemm.cuh"
@@ -38,7 +38,10 @@ __device__ void copy_tile(FloatTile& tile, const FloatTiles& from, int64_t line,
       const int step = index / kVectors, column = index % kVectors * 4;
       const int64_t left = k + step < k_end ? lines - line - column : 0;
       const float* address = left > 0 ? from.data + (k + step) * from.k_stride + line + column : from.data;
-      async_copy_or_zero<16>(&tile.values[step][column], address, left >= 4 ? 16 : left > 0 ? static_cast<int>(4 * left) : 0);
+      async_copy_or_zero<16>(&tile.values[step][column], address,
+                             left >= 4  ? 16
+                             : left > 0 ? static_cast<int>(4 * left)
+                                        : 0);
     }
   } else {
 #pragma unroll
@@ -46,7 +49,8 @@ __device__ void copy_tile(FloatTile& tile, const FloatTiles& from, int64_t line,
       const int index = thread + i * kThreads;
       const int step = index % kTileK, column = index / kTileK;
       const bool exists = k + step < k_end && line + column < lines;
-      const float* address = exists ? from.data + (line + column) * from.line_stride + (k + step) * from.k_stride : from.data;
+      const float* address =
+          exists ? from.data + (line + column) * from.line_stride + (k + step) * from.k_stride : from.data;
       async_copy_or_zero<4>(&tile.values[step][column], address, exists ? 4 : 0);
     }
   }
@@ -118,9 +122,8 @@ FloatTiles tiles_of(const GemmOperand& operand) {
 
 void launch_gemm_float(const GemmArguments& arguments, Context& context) {
   const int64_t blocks = arguments.tiles_m * arguments.tiles_n * arguments.batch * arguments.splits;
-  launch(gemm_float_kernel,
-         {dim3(static_cast<unsigned>(blocks)), dim3(kThreads), kStages * sizeof(FloatStage)}, context.stream,
-         arguments, tiles_of(arguments.a), tiles_of(arguments.b));
+  launch(gemm_float_kernel, {dim3(static_cast<unsigned>(blocks)), dim3(kThreads), kStages * sizeof(FloatStage)},
+         context.stream, arguments, tiles_of(arguments.a), tiles_of(arguments.b));
 }
 
 }  // namespace statespace::cuda

@@ -143,8 +143,8 @@ Operand<T> operand_of(const GemmOperand& operand) {
   const bool along_k = dense_axis(operand) == Dense::along_k;
   const int64_t dense_stride = along_k ? operand.k_stride : operand.line_stride;
   const int64_t other_stride = along_k ? operand.line_stride : operand.k_stride;
-  const bool is_vector = dense_stride == 1 && other_stride % 8 == 0 && operand.batch_stride % 8 == 0 &&
-                         is_aligned(operand.data, 16);
+  const bool is_vector =
+      dense_stride == 1 && other_stride % 8 == 0 && operand.batch_stride % 8 == 0 && is_aligned(operand.data, 16);
   return {static_cast<const T*>(operand.data), operand.line_stride, operand.k_stride, is_vector};
 }
 

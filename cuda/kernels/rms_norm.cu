@@ -1,5 +1,6 @@
 // y = sum / sqrt(mean(sum^2) + eps) * weight with sum = x + residual, over the last axis, and its gradients:
-//   c = mean(dy weight x) / rms^2;  dsum = (dy weight - x c) / rms + what comes in for sum;  dweight = sum of dy x / rms.
+//   c = mean(dy weight x) / rms^2;  dsum = (dy weight - x c) / rms + what comes in for sum;  dweight = sum of dy x /
+//   rms.
 #include "cpp/ops/rms_norm.h"
 
 #include "cuda/kernels/norm.cuh"

@@ -70,7 +70,11 @@ __device__ void cut(const float* values, float* probabilities, int64_t vocab, fl
   auto weight_of = [=](int64_t i) { return kCounts ? 1.0f : probabilities[i]; };
   float reached;
   const unsigned last = smallest_reaching(
-      vocab, wanted, [=](int64_t i) { return Weighted{falling_key(values[i]), weight_of(i)}; }, reached);
+      vocab, wanted,
+      [=](int64_t i) {
+        return Weighted{falling_key(values[i]), weight_of(i)};
+      },
+      reached);
   // Of the tokens with this logit, the first ones by index.
   float ignored;
   const unsigned last_index = smallest_reaching(
@@ -147,8 +151,8 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(SampleArguments argume
       for (int64_t earlier = 0; earlier < i && is_first; ++earlier) is_first = history[earlier] != token;
       if (!is_first) continue;
       const float logit = load_float(arguments.logits, row * arguments.row_stride + token);
-      values[token] = cleaned(logit > 0.0f ? logit / arguments.repetition_penalty
-                                           : logit * arguments.repetition_penalty);
+      values[token] =
+          cleaned(logit > 0.0f ? logit / arguments.repetition_penalty : logit * arguments.repetition_penalty);
     }
   }
   __syncthreads();  // `values` of all tokens
@@ -217,8 +221,7 @@ void run(const Sample& op, Context& context) {
   arguments.greedy = !(op.temperature > 0) || op.top_k == 1;
   arguments.penalizes = op.history && op.repetition_penalty != 1;
   arguments.values = context.scratch<float>(static_cast<size_t>(batch * vocab));
-  arguments.probabilities =
-      arguments.greedy ? nullptr : context.scratch<float>(static_cast<size_t>(batch * vocab));
+  arguments.probabilities = arguments.greedy ? nullptr : context.scratch<float>(static_cast<size_t>(batch * vocab));
   arguments.tokens = op.tokens.as<int>();
   launch(sample_kernel, {dim3(static_cast<unsigned>(batch)), dim3(kThreads)}, context.stream, arguments);
 }

@@ -41,10 +41,10 @@ struct GroupRows {
 
   GroupRows() = default;
   explicit GroupRows(const Tensor& t) {
-    if (!t) return;
-    data = t.as<T>();
-    batch_stride = t.stride(0), step_stride = t.stride(1), group_stride = t.stride(2);
+    if (t) *this = {t.as<T>(), t.stride(0), t.stride(1), t.stride(2)};
   }
+  GroupRows(T* data, int64_t batch_stride, int64_t step_stride, int64_t group_stride)
+      : data(data), batch_stride(batch_stride), step_stride(step_stride), group_stride(group_stride) {}
 
   __host__ __device__ explicit operator bool() const { return data != nullptr; }
   __device__ int64_t row_offset(int64_t batch, int64_t t, int64_t group) const {

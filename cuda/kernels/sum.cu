@@ -1,5 +1,5 @@
-// y = scale * sum of x over the middle axis. A block sums a chunk of rows for a tile of columns; the partial sums of the
-// chunks are summed in a second launch. Chunks depend on the shape alone, and so does the order of additions.
+// y = scale * sum of x over the middle axis. A block sums a chunk of rows for a tile of columns; the partial sums of
+// the chunks are summed in a second launch. Chunks depend on the shape alone, and so does the order of additions.
 #include "cpp/ops/sum.h"
 
 #include <algorithm>

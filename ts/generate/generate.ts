@@ -16,15 +16,15 @@ export interface GenerationState {
 }
 
 /** What generation asks of a model. */
-export interface LanguageModel {
+export interface LanguageModel<S extends GenerationState = GenerationState> {
   readonly device: Device;
   readonly vocabSize: number;
   readonly tokenizer?: Tokenizer | null | undefined;
-  initialState(batch: number): GenerationState;
+  initialState(batch: number): S;
   /** ids (1, length), and the state so far: logits (1, vocab) or (1, length, vocab), and the state after them. */
-  prefill(ids: Tensor, state: GenerationState): { logits: Tensor; state: GenerationState };
+  prefill(ids: Tensor, state?: S): { logits: Tensor; state: S };
   /** tokens (1): logits (1, vocab) of the next; the state is updated in place. */
-  step(tokens: Tensor, state: GenerationState): Tensor;
+  step(tokens: Tensor, state: S): Tensor;
 }
 
 /** Options of `generate`. */
@@ -101,14 +101,14 @@ class Abort {
 }
 
 /** Enqueues the prompt chunk by chunk; gives the logits after its last token. Frees the states it replaces. */
-async function prefill(
-  model: LanguageModel,
+async function prefill<S extends GenerationState>(
+  model: LanguageModel<S>,
   ids: Int32Array,
-  initial: GenerationState,
+  initial: S,
   chunk: number,
   drawable: number,
   abort: Abort,
-): Promise<{ logits: Tensor; state: GenerationState }> {
+): Promise<{ logits: Tensor; state: S }> {
   let state = initial;
   try {
     for (let start = 0; ; start += chunk) {
@@ -165,8 +165,8 @@ function stopsOf(stop: GenerateOptions["stop"], tokenizer: Tokenizer | undefined
  *   process.stdout.write(text ?? "");
  * }
  */
-export function generate(
-  model: LanguageModel,
+export function generate<S extends GenerationState>(
+  model: LanguageModel<S>,
   prompt: Prompt,
   options: GenerateOptions,
 ): AsyncGenerator<GeneratedPart, void, undefined> {
@@ -192,8 +192,8 @@ interface Checked extends Omit<GenerateOptions, "tokenizer"> {
   prefillChunk: number;
 }
 
-async function* run(
-  model: LanguageModel,
+async function* run<S extends GenerationState>(
+  model: LanguageModel<S>,
   prompt: Prompt,
   options: Checked,
 ): AsyncGenerator<GeneratedPart, void, undefined> {
@@ -201,7 +201,7 @@ async function* run(
   const abort = new Abort(signal);
   const text = tokenizer && new TextStream(tokenizer, stops);
   const drawable = tokenizer?.vocabSize ?? model.vocabSize;
-  let state: GenerationState | undefined;
+  let state: S | undefined;
   let sampler: Sampler | undefined;
   let logits: Tensor | undefined;
   try {
@@ -210,12 +210,15 @@ async function* run(
     if (maxTokens === 0) return;
     state = model.initialState(1);
     sampler = new Sampler(ids, model.device, options);
-    ({ logits, state } = await prefill(model, ids, state, options.prefillChunk, drawable, abort));
+    const start = await prefill(model, ids, state, options.prefillChunk, drawable, abort);
+    state = start.state;
+    let current = start.logits;
+    logits = current;
     for (let n = 1; n <= maxTokens; n++) {
       const last = n === maxTokens;
-      const step = advance(model, sampler, logits, state, last, drawable);
-      logits.dispose();
-      logits = step.next;
+      const step = advance(model, sampler, current, state, last, drawable);
+      current.dispose();
+      logits = current = step.next;
       const token = (await abort.race(step.reading))[0] as number;
       const ended = last || stopTokens.includes(token);
       if (!text) {
@@ -238,11 +241,11 @@ async function* run(
 }
 
 /** Enqueues the draw and, before the token is read, the step that it feeds: the device never waits for JavaScript. */
-function advance(
-  model: LanguageModel,
+function advance<S extends GenerationState>(
+  model: LanguageModel<S>,
   sampler: Sampler,
   logits: Tensor,
-  state: GenerationState,
+  state: S,
   last: boolean,
   drawable: number,
 ): { reading: Promise<Float32Array | Int32Array>; next: Tensor } {

@@ -1,5 +1,7 @@
 // The Mamba language model: embedding, blocks on a float32 residual stream, norm, head.
 import { isGradEnabled, noGrad } from "../../autograd/mode.ts";
+import { type GeneratedPart, type GenerateOptions, generate } from "../../generate/generate.ts";
+import type { Tokenizer } from "../../generate/tokenizer.ts";
 import type { DType } from "../../native/dtype.ts";
 import { makeError } from "../../native/errors.ts";
 import { integer, limits, oneOf } from "../../nn/check.ts";
@@ -74,6 +76,8 @@ export class MambaLM extends Module {
   readonly config: ResolvedMambaConfig;
   /** Element type that the blocks compute in. */
   activationDtype: DType;
+  /** Turns text into ids for `generate`. */
+  tokenizer: Tokenizer | null = null;
 
   /**
    * @param config settings, or a parsed config.json of Hugging Face or state-spaces
@@ -168,7 +172,9 @@ export class MambaLM extends Module {
    * Reads ids (batch, length), after those that made `state`: the logits (batch, vocab) after the last one, and the state
    * there. The given state is left as it is. Without gradients.
    */
-  prefill(ids: Tensor, state?: MambaLMState | null): { logits: Tensor; state: MambaLMState } {
+  prefill(ids: Tensor): { logits: Tensor; state: MambaLMState };
+  prefill(ids: Tensor, state: MambaLMState | undefined): { logits: Tensor; state: MambaLMState };
+  prefill(ids: Tensor, state?: MambaLMState): { logits: Tensor; state: MambaLMState } {
     this.#checkIds("prefill", ids, 2);
     if (state) this.#checkState("prefill", ids, state);
     const length = ids.shape[1] as number;
@@ -204,6 +210,19 @@ export class MambaLM extends Module {
         return this.#head(stream);
       }),
     );
+  }
+
+  /**
+   * Continues a text (where there is a `tokenizer`) or ids token by token, see `generate`.
+   *
+   * @example
+   * for await (const { token } of model.generate([1, 2, 3], { maxTokens: 20 })) console.log(token);
+   */
+  generate(
+    prompt: string | ArrayLike<number> | Tensor,
+    options: GenerateOptions,
+  ): AsyncGenerator<GeneratedPart, void, undefined> {
+    return generate(this, prompt, options);
   }
 
   #head(stream: Stream): Tensor {

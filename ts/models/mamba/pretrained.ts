@@ -1,4 +1,5 @@
 // Models in folders: config.json and model.safetensors.
+import { type TokenizerDescription, tokenizerFrom } from "../../generate/tokenizer.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import { malformed } from "../../io/errors.ts";
 import { filesIn, pathIn } from "../../io/folder.ts";
@@ -13,6 +14,8 @@ import type { MambaLM, MambaLMOptions } from "./model.ts";
 export type PretrainedOptions = MambaLMOptions;
 
 const weightsFile = "model.safetensors";
+// Written by the trainer, where its tokenizer can be written down.
+const vocabularyFile = "vocabulary.json";
 
 /** @internal */
 export async function savePretrained(
@@ -50,8 +53,7 @@ function checkSizes(file: SafeTensorsFile, names: ReadonlyMap<string, string>, c
   }
 }
 
-async function openWeights(folder: string): Promise<SafeTensorsFile> {
-  const files = await filesIn(folder);
+async function openWeights(folder: string, files: readonly string[]): Promise<SafeTensorsFile> {
   if (files.includes(weightsFile)) return SafeTensorsFile.open(pathIn(folder, weightsFile));
   throw malformed(
     pathIn(folder, weightsFile),
@@ -89,7 +91,8 @@ export async function loadPretrained(
 ): Promise<MambaLM> {
   const path = pathIn(folder, "config.json");
   const config = parseConfig(await readJsonFile(path), path);
-  const file = await openWeights(folder);
+  const files = await filesIn(folder);
+  const file = await openWeights(folder, files);
   try {
     const names = namesIn(file, config);
     checkSizes(file, names, config);
@@ -99,6 +102,10 @@ export async function loadPretrained(
     setRngState(random);
     try {
       await fill(model, file, names);
+      if (files.includes(vocabularyFile)) {
+        const description = await readJsonFile(pathIn(folder, vocabularyFile));
+        model.tokenizer = tokenizerFrom(description as unknown as TokenizerDescription);
+      }
     } catch (error) {
       model.dispose();
       throw error;

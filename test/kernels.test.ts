@@ -1,0 +1,35 @@
+// The emulator and the device code: programs of test/kernels, plain and under sanitizers.
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect } from "chai";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const folder = join(root, "build", "test", "kernels");
+
+function run(command: string, args: string[]): string {
+  // The thread sanitizer refuses to start under some address randomisation; setarch -R switches it off.
+  return execFileSync("setarch", ["-R", command, ...args], { encoding: "utf8", stdio: "pipe" });
+}
+
+describe("emulator", function () {
+  this.timeout(300_000);
+  before(function () {
+    if (!existsSync(join(folder, "violations"))) this.skip();
+  });
+
+  it("catches kernels that are wrong on purpose, and passes right ones", () => {
+    const builds = ["violations", "violations_asan", "violations_tsan"].map((name) => join(folder, name));
+    const out = execFileSync(process.execPath, [join(root, "test/kernels/violations.mjs"), ...builds], {
+      encoding: "utf8",
+    });
+    expect(out).to.match(/\b0 fail/);
+  });
+
+  for (const name of ["device_test", "device_test_asan", "device_test_tsan"]) {
+    it(`${name}: the helpers of kernels mean what they say`, () => {
+      run(join(folder, name), []);
+    });
+  }
+});
