@@ -101,7 +101,7 @@ struct Exponential {
   STATESPACE_INLINE Vec operator()(Vec delta, Vec a) const {
     const Vec magic = broadcast(393216.0f);  // 1.5 2^18: the last bit is worth 1/32
     const Vec k = fma(delta, a, magic), r = fma(delta, a, magic - k);
-    const Vec v = (Vec)((IVec)(Vec)_mm512_permutex2var_ps(low, (__m512i)k, high) + ((IVec)k << 18));
+    const Vec v = (Vec)((UVec)_mm512_permutex2var_ps(low, (__m512i)k, high) + ((UVec)k << 18));
     return fma(v * r, fma(r, fma(r, broadcast(0.0555041087f), broadcast(0.240226507f)), broadcast(0.693147181f)), v);
   }
 };
@@ -115,7 +115,7 @@ struct Exponential {
     const Vec x = delta * a, k = x + magic, r = x + (magic - k);
 #endif
     constexpr float kTerms[] = {1.0f, 0.693147004f, 0.240222424f, 0.0555073358f, 0.00967151299f, 0.00132647273f};
-    return (Vec)((IVec)polynomial(r, kTerms) + ((IVec)k << 23));
+    return (Vec)((UVec)polynomial(r, kTerms) + ((UVec)k << 23));
   }
 };
 #endif

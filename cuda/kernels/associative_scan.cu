@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(kElementwiseThreads) scan_sequential_kernel(Sc
 constexpr int kBlellochSteps = 256, kBlellochChannels = 8, kBlellochThreads = 256;
 
 template <bool kBackward, typename T>
-__global__ void __launch_bounds__(kBlellochThreads) scan_blelloch_kernel(ScanArguments<T> arguments) {
+__global__ void __launch_bounds__(kBlellochThreads, 1) scan_blelloch_kernel(ScanArguments<T> arguments) {
   auto& tree = block_shared<Affine[kBlellochSteps][kBlellochChannels], struct BlellochTree>();
   const int64_t channel_tiles = ceil_div<int64_t>(arguments.dim, kBlellochChannels);
   const int64_t batch = blockIdx.x / channel_tiles;

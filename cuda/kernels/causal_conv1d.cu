@@ -47,11 +47,14 @@ __global__ void __launch_bounds__(kElementwiseThreads, kBlocks<kTaps>)
     const Sequence sequence = sequence_at(shape, batch, step);
     const int64_t end = min(tile_end, sequence.end);
     load_history<kTaps>(window, arguments.x, arguments.initial_state, shape, sequence, batch, step, channel, count);
+    const T* from = arguments.x.at(batch, step, channel);
+    T* to = arguments.out.at(batch, step, channel);
     for (; step < end; step += kUnroll) {
       Vector<T, kChannels> loaded[kUnroll];
 #pragma unroll
       for (int i = 0; i < kUnroll; ++i) {
-        loaded[i] = load_channels<kChannels>(arguments.x.at(batch, min(step + i, end - 1), channel), count);
+        loaded[i] = load_channels<kChannels>(from, step + i < end ? count : 0);
+        from += arguments.x.step_stride;
       }
 #pragma unroll
       for (int i = 0; i < kUnroll; ++i) {
@@ -63,7 +66,8 @@ __global__ void __launch_bounds__(kElementwiseThreads, kBlocks<kTaps>)
 #pragma unroll
           for (int c = 0; c < kChannels; ++c) acc[c] = silu(acc[c]);
         }
-        if (step + i < end) store_channels(arguments.out.at(batch, step + i, channel), acc, count);
+        if (step + i < end) store_channels(to, acc, count);
+        to += arguments.out.step_stride;
       }
 #pragma unroll
       for (int i = 0; i < kTaps - 1; ++i) {

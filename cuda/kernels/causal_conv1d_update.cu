@@ -29,7 +29,7 @@ __device__ int64_t ring_index(int64_t step, int64_t window) {
 
 // One thread per (batch, channel). Without cache_seqlens the state moves up; with it the state is a ring.
 template <typename T>
-__global__ void __launch_bounds__(kElementwiseThreads) causal_conv1d_update_kernel(UpdateArguments<T> arguments) {
+__global__ void __launch_bounds__(kElementwiseThreads, 1) causal_conv1d_update_kernel(UpdateArguments<T> arguments) {
   const int64_t channel = global_thread() % arguments.dim, batch = global_thread() / arguments.dim;
   if (batch >= arguments.batch) return;
   const int64_t window = arguments.window, length = arguments.length;

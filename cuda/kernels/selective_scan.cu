@@ -40,10 +40,10 @@ class ForwardBlock {
 
  public:
   __device__ explicit ForwardBlock(const ForwardParams<T>& p) : p_(p) {
-    sequence_ = blockIdx.x / p.channels.blocks;
     const int64_t block = blockIdx.x % p.channels.blocks;
     const int64_t group = block / p.channels.blocks_per_group;
     const int64_t in_group = block % p.channels.blocks_per_group * Tile::kBlockChannels;
+    sequence_ = blockIdx.x / p.channels.blocks;
     const int64_t first_channel = group * p.channels.per_group + in_group;
     channels_ = static_cast<int>(min(int64_t{Tile::kBlockChannels}, p.channels.per_group - in_group));
     batch_ = p.sequences.batch_of(sequence_);
@@ -67,8 +67,18 @@ class ForwardBlock {
     const int column = static_cast<int>(threadIdx.x) % TileSource<Tile>::kStateVectors * Tile::kVector;
     const GroupRows<const T>& states = column < Tile::kStates ? p.B : p.C;
     const int64_t state = p.first_state + column % Tile::kStates;
-    source_ = {p.u, p.delta, p.z, p.vectorizable_rows, p.vectorizable_states, batch_, first_channel, channels_, begin_,
-               end_, states ? states.row(batch_, 0, group) + state : nullptr, states.step_stride,
+    source_ = {p.u,
+               p.delta,
+               p.z,
+               p.vectorizable_rows,
+               p.vectorizable_states,
+               batch_,
+               first_channel,
+               channels_,
+               begin_,
+               end_,
+               states ? states.row(batch_, 0, group) + state : nullptr,
+               states.step_stride,
                states ? static_cast<int>(min(int64_t{Tile::kStates}, p.states - state)) : 0};
   }
 
@@ -218,7 +228,7 @@ class ForwardBlock {
   // One channel per thread: of kLanes steps each lane owns one.
   template <bool kIsFull>
   __device__ void run_shared_steps(const TileStage<Tile>& stage, int step, int row, int from, int to,
-                                 const Outputs& outputs) {
+                                   const Outputs& outputs) {
     const bool is_live = kIsFull || (step + lane_ >= from && step + lane_ < to);
     const Own own = own_step(stage, row + lane_, is_live);
     float sums[kLanes];
@@ -272,7 +282,9 @@ class ForwardBlock {
 
 // One block per (sequence, channels of one group).
 template <class Tile>
-__global__ void __launch_bounds__(Tile::kThreads, Tile::kFixed ? 3 : 4)
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kFixed          ? 2
+                                                  : Tile::kStates == 64 ? 3
+                                                                        : 4)
     selective_scan_kernel(const __grid_constant__ ForwardParams<typename Tile::T> p) {
   ForwardBlock<Tile>(p).run();
 }
@@ -334,8 +346,8 @@ void run(const SelectiveScanForward& op, Context& context) {
 
     const int64_t groups = op.B ? op.B.dim(2) : op.C ? op.C.dim(2) : 1;
     p.channels.dim = dim;
-    p.vectorizable_rows = p.u.is_vectorizable(dim / groups) && p.delta.is_vectorizable(dim / groups) &&
-                          p.z.is_vectorizable(dim / groups);
+    p.vectorizable_rows =
+        p.u.is_vectorizable(dim / groups) && p.delta.is_vectorizable(dim / groups) && p.z.is_vectorizable(dim / groups);
     p.vectorizable_states = p.B.is_vectorizable() && p.C.is_vectorizable();
     launch_variant(plan_forward({sequences.count, length, dim, states}, context.multiprocessors), p, groups, context);
   });

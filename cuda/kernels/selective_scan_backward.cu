@@ -12,7 +12,7 @@ namespace selective_scan {
 
 // One block per (sequence, channels of one group).
 template <class Tile>
-__global__ void __launch_bounds__(Tile::kThreads, Tile::kChannels == 4 || Tile::kFixed ? 2 : 4)
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kChannels == 4 || Tile::kFixed ? 2 : 3)
     selective_scan_backward_kernel(const __grid_constant__ BackwardParams<typename Tile::T> p) {
   BackwardBlock<Tile>(p).run();
 }
@@ -37,8 +37,8 @@ void launch_backward(BackwardParams<typename Tile::T> p, const SelectiveScanBack
   const int64_t blocks = p.sequences.count * p.channels.blocks;
   p.states_per_window = ceil_div(p.checkpoint_every, Tile::kSteps) - 1;
   if (p.states_per_window > 0) {
-    p.states_in_window = context.scratch<float>(blocks * p.states_per_window * Tile::kChannels * Tile::kThreads *
-                                                Tile::kPart);
+    p.states_in_window =
+        context.scratch<float>(blocks * p.states_per_window * Tile::kChannels * Tile::kThreads * Tile::kPart);
   }
   const bool has_channel_sums = (op.dB || op.dC) && p.rows > 0;
   if (has_channel_sums) {
@@ -50,8 +50,9 @@ void launch_backward(BackwardParams<typename Tile::T> p, const SelectiveScanBack
     p.is_last_part = p.first_state + kBackwardStates >= p.states;
     if (blocks > 0) launch(selective_scan_backward_kernel<Tile>, shape, context.stream, p);
     if (has_channel_sums) {
-      const ChannelSums<T> sums{p.dB_and_dC, GroupRows<T>(op.dB), GroupRows<T>(op.dC), p.rows, op.u.dim(1), p.groups,
-                                p.states, p.first_state, p.channels.blocks_per_group};
+      const ChannelSums<T> sums{p.dB_and_dC, GroupRows<T>(op.dB), GroupRows<T>(op.dC),
+                                p.rows,      op.u.dim(1),         p.groups,
+                                p.states,    p.first_state,       p.channels.blocks_per_group};
       launch(sum_over_channels_kernel<T>, one_thread_each(p.rows * p.groups * Tile::kWidth), context.stream, sums);
     }
     sum_over_sequences(p.dA, op.dA, p.sequences.count, p.first_state, context);

@@ -15,8 +15,8 @@ template <typename T>
 struct BackwardParams {
   Rows<const T> dout, u, delta, z, y;
   GroupRows<const T> B, C;
-  const float *A, *B_fixed, *C_fixed;                       // [dim, states]
-  const float *D, *delta_bias;                              // [dim]
+  const float *A, *B_fixed, *C_fixed;  // [dim, states]
+  const float *D, *delta_bias;         // [dim]
   const float *initial_state, *dlast_state, *checkpoints;
   Rows<T> du, ddelta, dz;
   float* dinitial_state;
@@ -72,8 +72,8 @@ class BackwardBlock {
 
  public:
   __device__ explicit BackwardBlock(const BackwardParams<T>& p) : p_(p), shared_(*dynamic_shared<Shared>()) {
-    sequence_ = blockIdx.x / p.channels.blocks;
     const int64_t block = blockIdx.x % p.channels.blocks;
+    sequence_ = blockIdx.x / p.channels.blocks;
     group_ = block / p.channels.blocks_per_group;
     block_in_group_ = block % p.channels.blocks_per_group;
     const int64_t in_group = block_in_group_ * kBlockChannels;
@@ -182,8 +182,8 @@ class BackwardBlock {
 
   __device__ void run_window(int from, int to) {
     const int last = (to - from - 1) / kSteps;
-    float* kept = p_.states_in_window + (int64_t{blockIdx.x} * p_.states_per_window * kChannels * Tile::kThreads +
-                                         threadIdx.x) * kPart;
+    float* kept = p_.states_in_window +
+                  (int64_t{blockIdx.x} * p_.states_per_window * kChannels * Tile::kThreads + threadIdx.x) * kPart;
     constexpr int kKeptStride = kChannels * Tile::kThreads * kPart;
     for (int i = 0; i < last; ++i) {
       prepare<false>(from + i * kSteps, kSteps);

@@ -1,5 +1,5 @@
-// The second half of every reduction of the selective scan's backward pass: blocks write partial sums, these kernels add
-// them up, always in the same order. Nothing is atomic, so that two runs give the same bits.
+// The second half of every reduction of the selective scan's backward pass: blocks write partial sums, these kernels
+// add them up, always in the same order. Nothing is atomic, so that two runs give the same bits.
 #pragma once
 
 #include "cuda/kernels/selective_scan_rows.cuh"

@@ -12,16 +12,14 @@ struct ScanShape {
 };
 
 struct ForwardVariant {
-  int states;               // that the kernel has room for; fewer are padded, more take several launches
-  int lanes, channels;      // lanes that share a channel, channels per thread
-  double slots;             // issue slots per element and state of the main loop, sm_90
+  int states;           // that the kernel has room for; fewer are padded, more take several launches
+  int lanes, channels;  // lanes that share a channel, channels per thread
+  double slots;         // issue slots per element and state of the main loop, sm_90
 };
 
 constexpr ForwardVariant kForwardVariants[] = {
-    {8, 2, 2, 9.6},  {8, 4, 1, 13.0},
-    {16, 2, 2, 8.4}, {16, 2, 1, 9.3}, {16, 4, 1, 10.2}, {16, 8, 1, 12.2},
-    {32, 2, 1, 8.2}, {32, 8, 1, 9.8},
-    {64, 4, 1, 8.0}, {64, 8, 1, 8.6},
+    {8, 2, 2, 9.6},   {8, 4, 1, 13.0}, {16, 2, 2, 8.4}, {16, 2, 1, 9.3}, {16, 4, 1, 10.2},
+    {16, 8, 1, 12.2}, {32, 2, 1, 8.2}, {32, 8, 1, 9.8}, {64, 4, 1, 8.0}, {64, 8, 1, 8.6},
 };
 constexpr double kExponentialSlots = 9.5;  // what the exponential unit needs for one element and state
 
@@ -82,7 +80,7 @@ inline BackwardVariant plan_backward(const ScanShape& shape, int multiprocessors
   for (const BackwardVariant& variant : kBackwardVariants) {
     const int block_channels = 32 * variant.channels;
     const int64_t blocks = shape.sequences * blocks_over_channels(shape.dim, block_channels);
-    const double total = cost(blocks, variant.slots * block_channels, variant.channels == 4 ? 2 : 4, multiprocessors);
+    const double total = cost(blocks, variant.slots * block_channels, variant.channels == 4 ? 2 : 3, multiprocessors);
     if (!best || total < best_cost) best = &variant, best_cost = total;
   }
   return *best;

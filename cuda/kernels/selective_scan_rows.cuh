@@ -98,10 +98,14 @@ struct Sequences {
 template <typename Function>
 void for_element_type(DType dtype, Function f) {
   switch (dtype) {
-    case DType::float32: return f(float{});
-    case DType::bfloat16: return f(bf16{});
-    case DType::float16: return f(f16{});
-    default: throw Error("ERR_TYPE", "selective scan: the element type is not a floating type");
+    case DType::float32:
+      return f(float{});
+    case DType::bfloat16:
+      return f(bf16{});
+    case DType::float16:
+      return f(f16{});
+    default:
+      throw Error("ERR_TYPE", "selective scan: the element type is not a floating type");
   }
 }
 

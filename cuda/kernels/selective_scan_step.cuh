@@ -36,8 +36,8 @@ __device__ float output_of(const float (&h)[kStates], const float (&C)[kStates])
   return sum[0];
 }
 
-// All ones in the lanes whose number has the bit, else zero. The shuffle hides from the compiler that there are only two
-// values: it would turn selections into branches, with a shuffle on either side.
+// All ones in the lanes whose number has the bit, else zero. The shuffle hides from the compiler that there are only
+// two values: it would turn selections into branches, with a shuffle on either side.
 __device__ inline unsigned lane_mask(int bit) {
   const unsigned mask = (lane_index() & bit) != 0 ? ~0u : 0u;
   return __shfl_sync(kFullWarp, mask, lane_index());

@@ -17,7 +17,7 @@ constexpr int kUpdateStates = 4;  // of a thread: 16 bytes of the state
 
 template <typename T>
 struct UpdateParams {
-  float* state;  // [batch, dim, states]
+  float* state;            // [batch, dim, states]
   Rows<const T> x, dt, z;  // [batch, dim] as one step each
   GroupRows<const T> B, C;
   const float *A, *D, *dt_bias;
@@ -47,7 +47,8 @@ __global__ void __launch_bounds__(kUpdateThreads)
   const int64_t own = is_channel ? channel : 0, group = own / p.channels_per_group;
 
   const float x = to_float(p.x.row(batch, 0)[own]);
-  const float dt = step_size(add_rn(to_float(p.dt.row(batch, 0)[own]), p.dt_bias ? p.dt_bias[own] : 0.0f), p.dt_softplus);
+  const float dt =
+      step_size(add_rn(to_float(p.dt.row(batch, 0)[own]), p.dt_bias ? p.dt_bias[own] : 0.0f), p.dt_softplus);
   const float dt_x = mul_rn(dt, x);
   float whole_sum = 0.0f;
   for (int64_t part = 0; part < p.states; part += kStatesPerPart) {

@@ -9,7 +9,7 @@ import { expect } from "chai";
 const build = fileURLToPath(new URL("../../build/CMakeFiles", import.meta.url));
 
 describe("instruction sets", () => {
-  for (const set of ["portable", "avx2", "avx512"]) {
+  for (const set of ["avx2", "avx512"]) {
     it(`${set} keeps its symbols to itself`, function () {
       const folder = join(build, `statespace_cpu_${set}.dir`, "cpp", "cpu");
       let objects: string[];

@@ -1,6 +1,7 @@
 // Modules: names, states, moves, marks.
 import { expect } from "chai";
 import { ModelFormatError, nn, noGrad, ops, ShapeError, scope, Tensor } from "statespace";
+import { onEveryDevice } from "./on_device.ts";
 
 class Inner extends nn.Module {
   weight = nn.parameter(Tensor.full([2, 3], 1));
@@ -20,7 +21,7 @@ class Outer extends nn.Module {
 const names = (module: nn.Module): string[] => [...module.namedParameters()].map(([name]) => name);
 const values = async (t: Tensor): Promise<number[]> => Array.from(await t.data());
 
-describe("nn.Module", () => {
+onEveryDevice("nn.Module", () => {
   it("finds parameters in fields, arrays and objects by their paths, tied ones once", () => {
     const model = new Outer();
     expect(names(model)).to.deep.equal([

@@ -16,6 +16,17 @@ export interface TrainableModel extends Module {
 /** Element type of the activations; parameters, gradients and moments are float32 in any case. */
 export type Precision = "float32" | "bfloat16" | "float16";
 
+/** Where a run is kept. */
+export interface CheckpointOptions {
+  folder: string;
+  /** Steps from one checkpoint to the next; only at the end by default. */
+  every?: number | undefined;
+  /** Checkpoints to keep, 2 by default. */
+  keep?: number | undefined;
+  /** Called once when the folder is locked and before the first step, to put more files there. */
+  prepare?: ((folder: string) => Promise<void>) | undefined;
+}
+
 /** Options of `Trainer`. */
 export interface TrainerOptions {
   data: Dataset;
@@ -39,8 +50,8 @@ export interface TrainerOptions {
   evaluateEvery?: number | undefined;
   /** Batches of a validation, 20 by default; "all" takes the whole validation part. */
   evaluateBatches?: number | "all" | undefined;
-  /** Where to keep checkpoints and metrics, how often to save (only at the end by default), how many to keep (2). */
-  checkpoint?: { folder: string; every?: number | undefined; keep?: number | undefined } | undefined;
+  /** Where to keep checkpoints and metrics. */
+  checkpoint?: CheckpointOptions | undefined;
   /** Go on from the folder's newest checkpoint: true demands one, "auto" takes one if it is there. False by default. */
   resume?: boolean | "auto" | undefined;
   /** "float32" by default. */
@@ -61,7 +72,7 @@ export interface Resolved {
   accumulate: number;
   evaluateEvery: number;
   evaluateBatches: number;
-  checkpoint: { folder: string; every: number; keep: number } | undefined;
+  checkpoint: (CheckpointOptions & { every: number; keep: number }) | undefined;
   resume: boolean | "auto";
   precision: Precision;
   sample: { every: number; generate: (step: number) => Promise<string> } | undefined;
@@ -121,7 +132,7 @@ export function resolve(options: TrainerOptions): Resolved {
     evaluateEvery,
     evaluateBatches: evaluateEvery > 0 ? evaluateBatches(options) : 0,
     checkpoint: checkpoint && {
-      folder: checkpoint.folder,
+      ...checkpoint,
       every: checkpoint.every === undefined ? 0 : positiveInteger("checkpoint.every", checkpoint.every),
       keep: positiveInteger("checkpoint.keep", checkpoint.keep ?? 2),
     },

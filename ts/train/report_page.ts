@@ -86,16 +86,14 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 function facts({ facts: given, rows }: ReportContents): string {
   const last = rows.at(-1);
   const validation = rows.flatMap(({ validationLoss }) => validationLoss ?? []);
-  const all: Record<string, string | number> = { ...given };
-  if (last) {
-    all["steps"] = last.step;
-    all["tokens"] = last.tokens.toLocaleString("en");
-    all["last loss"] = last.loss.toFixed(4);
-  }
-  if (validation.length > 0) {
-    all["last validation loss"] = (validation.at(-1) as number).toFixed(4);
-    all["best validation loss"] = Math.min(...validation).toFixed(4);
-  }
+  const all: ReportFacts = {
+    ...given,
+    ...(last && { steps: last.step, tokens: last.tokens.toLocaleString("en"), "last loss": last.loss.toFixed(4) }),
+    ...(validation.length > 0 && {
+      "last validation loss": (validation.at(-1) as number).toFixed(4),
+      "best validation loss": Math.min(...validation).toFixed(4),
+    }),
+  };
   const entries = Object.entries(all).map(
     ([name, value]) => `<div><dt>${escaped(name)}</dt><dd>${escaped(String(value))}</dd></div>`,
   );

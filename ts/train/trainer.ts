@@ -101,7 +101,7 @@ export class Trainer implements AsyncIterable<StepResult> {
 
   async #start(folder: string): Promise<void> {
     if (this.#started) return;
-    const { resume, data } = this.#options;
+    const { resume, data, checkpoint } = this.#options;
     await cleanCheckpoints(folder);
     const latest = await latestCheckpoint(folder);
     if (latest && resume === false) {
@@ -117,6 +117,7 @@ export class Trainer implements AsyncIterable<StepResult> {
       const { step, cursor } = await loadTrainingState(latest, this.model, this.optimizer, data);
       [this.#step, this.#cursor, this.#savedStep] = [step, cursor, step];
     }
+    await checkpoint?.prepare?.(folder);
     this.#started = true;
   }
 

@@ -1,4 +1,5 @@
 // Sizes and settings of a Mamba language model, and their names in the config.json of Hugging Face and state-spaces.
+import type { DType } from "../../native/dtype.ts";
 import { ModelFormatError, StateSpaceError } from "../../native/errors.ts";
 import { flag, integer, limits, oneOf, real, refuse } from "../../nn/check.ts";
 import { mambaSizes } from "../../nn/mamba.ts";
@@ -210,8 +211,8 @@ export function parseConfig(json: Json, path?: string): ResolvedMambaConfig {
   }
 }
 
-/** The config as Hugging Face's config.json. */
-export function toHuggingFace(config: ResolvedMambaConfig): Record<string, unknown> {
+/** The config as Hugging Face's config.json, for weights of `dtype`. */
+export function toHuggingFace(config: ResolvedMambaConfig, dtype: DType): Record<string, unknown> {
   const named = Object.entries(huggingFaceNames).map(([theirs, ours]) => [theirs, config[ours]]);
   return {
     architectures: ["MambaForCausalLM"],
@@ -219,7 +220,7 @@ export function toHuggingFace(config: ResolvedMambaConfig): Record<string, unkno
     hidden_act: "silu",
     residual_in_fp32: true,
     rms_norm: true,
-    torch_dtype: "float32",
+    torch_dtype: dtype,
     ...Object.fromEntries(named),
     intermediate_size: config.expand * config.dModel,
     vocab_size: config.vocabRows,

@@ -150,15 +150,18 @@ export class MambaLM extends Module {
    */
   loss(ids: Tensor, targets?: Tensor): Tensor {
     this.#checkIds("loss", ids, 2);
-    if (targets) return crossEntropy(this.forward(ids), targets);
     const length = ids.shape[1] as number;
-    if (length < 2) {
+    if (!targets && length < 2) {
       throw makeError(
         "ERR_SHAPE",
         `MambaLM.loss: ids is [${ids.shape.join(", ")}], expected a length of at least 2 without targets`,
       );
     }
-    return crossEntropy(this.forward(slice(ids, 1, 0, length - 1)), slice(ids, 1, 1));
+    const run = (): Tensor =>
+      targets
+        ? crossEntropy(this.forward(ids), targets)
+        : crossEntropy(this.forward(slice(ids, 1, 0, length - 1)), slice(ids, 1, 1));
+    return isGradEnabled() ? run() : scope(run);
   }
 
   /** The state before the first token, for `batch` sequences. */

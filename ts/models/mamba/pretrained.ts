@@ -24,8 +24,9 @@ export async function savePretrained(
   parameters: Readonly<Record<string, Tensor>>,
 ): Promise<void> {
   await saveTensors(pathIn(folder, weightsFile), parameters);
+  const dtype = Object.values(parameters).find((t) => t.dtype !== "float32")?.dtype ?? "float32";
   // Last: a folder with a config is a complete model.
-  await writeFileAtomic(pathIn(folder, "config.json"), `${JSON.stringify(toHuggingFace(config), null, 2)}\n`);
+  await writeFileAtomic(pathIn(folder, "config.json"), `${JSON.stringify(toHuggingFace(config, dtype), null, 2)}\n`);
 }
 
 /** The names in a file by our names: the original layout calls the embedding otherwise, and may repeat a tied head. */
