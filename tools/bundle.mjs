@@ -2,7 +2,17 @@
 // a node binary, the built libraries, compiled tests and benchmarks, their dependencies and the golden vectors;
 // run-tests and run-bench unpack it on first use. Everything must be built before: `npm run bundle` sees to that.
 import { spawnSync } from "node:child_process";
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -36,7 +46,8 @@ spawnSync("strip", ["--strip-debug", join(staging, "node")]);
 for (const file of ["package.json", ".mocharc.json", "dist", "dist-test", "dist-bench"]) put(file);
 for (const file of ["statespace.node", "libstatespace_cuda.so"]) put(join("build", "Release", file));
 const packages = new Set();
-for (const name of [...Object.keys(own.dependencies), "mocha", "chai", "benchmark", "uplot"]) withDependencies(name, packages);
+for (const name of [...Object.keys(own.dependencies), "mocha", "chai", "benchmark", "uplot"])
+  withDependencies(name, packages);
 for (const name of packages) put(join("node_modules", name));
 const golden = process.env.STATESPACE_GOLDEN ?? join(root, "..", "shared", "golden");
 if (existsSync(golden)) put(golden, "golden");
@@ -46,7 +57,20 @@ writeFileSync(join(staging, "commit"), `${commit}\n`);
 
 rmSync(target, { recursive: true, force: true });
 mkdirSync(target);
-const pack = spawnSync("tar", ["--create", "--file", join(target, "payload.tar.xz"), "--use-compress-program", "xz -6 -T0", "--directory", staging, "."], { stdio: "inherit" });
+const pack = spawnSync(
+  "tar",
+  [
+    "--create",
+    "--file",
+    join(target, "payload.tar.xz"),
+    "--use-compress-program",
+    "xz -6 -T0",
+    "--directory",
+    staging,
+    ".",
+  ],
+  { stdio: "inherit" },
+);
 rmSync(staging, { recursive: true });
 if (pack.status !== 0) process.exit(1);
 
@@ -68,17 +92,23 @@ const script = (name, body) => {
   chmodSync(join(target, name), 0o755);
 };
 // ./run-tests cuda [mocha options]: the whole suite with the GPU as the default device; ./run-tests cpu without one.
-script("run-tests", `case "\${1:-cuda}" in
+script(
+  "run-tests",
+  `case "\${1:-cuda}" in
   cuda) export STATESPACE_TEST_DEVICES=gpu ;;
   cpu) export STATESPACE_TEST_DEVICES=cpu ;;
   *) echo "usage: run-tests [cuda|cpu] [options of mocha]" >&2; exit 2 ;;
 esac
 shift || true
 exec ./node --expose-gc --enable-source-maps node_modules/mocha/bin/mocha.js "$@"
-`);
-script("run-bench", `export STATESPACE_COMMIT=$(cat commit)
+`,
+);
+script(
+  "run-bench",
+  `export STATESPACE_COMMIT=$(cat commit)
 exec ./node dist-bench/main.js "$@"
-`);
+`,
+);
 
 const bytes = statSync(join(target, "payload.tar.xz")).size;
 console.log(`bundle/payload.tar.xz: ${(bytes / (1 << 20)).toFixed(1)} MiB`);

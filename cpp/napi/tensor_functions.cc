@@ -183,6 +183,15 @@ napi_value is_contiguous(napi_env env, napi_callback_info info) {
   });
 }
 
+// isExclusive(handle) => whether no other view, reading or recording holds the tensor's memory
+napi_value is_exclusive(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments arguments(env, info, "isExclusive");
+    const TensorSlot& slot = Environment::of(env).get(arguments.number(0), "isExclusive", "tensor");
+    return Napi::Boolean::New(env, slot.storage.use_count() == 1);
+  });
+}
+
 napi_value live(napi_env env, napi_callback_info) {
   return guarded(env, [&] { return number(env, static_cast<double>(Environment::of(env).live())); });
 }
@@ -197,6 +206,7 @@ void define_tensor_functions(Napi::Env env, Napi::Object exports) {
   define(env, exports, "download", download);
   define(env, exports, "transfer", transfer);
   define(env, exports, "isContiguous", is_contiguous);
+  define(env, exports, "isExclusive", is_exclusive);
   define(env, exports, "live", live);
 }
 

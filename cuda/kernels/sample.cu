@@ -137,6 +137,7 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(SampleArguments argume
   float* values = arguments.values + row * vocab;
   float* probabilities = arguments.probabilities + row * vocab;
   int* history = arguments.history + row * arguments.capacity;
+  const unsigned counter = static_cast<unsigned>(arguments.counters[row]);
 
   // + 0 makes one of the two zeros; NaN is never drawn.
   auto cleaned = [=](float x) { return x == x ? x + 0.0f : lowest; };
@@ -163,7 +164,6 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(SampleArguments argume
   }
   best = block_reduce(best, ~0ull, Min{});
   int64_t token = static_cast<int64_t>(best & 0xffffffffu);
-  const unsigned counter = static_cast<unsigned>(arguments.counters[row]);
 
   if (!arguments.greedy) {
     const float largest = values[token];

@@ -41,10 +41,10 @@ class ForwardBlock {
  public:
   __device__ explicit ForwardBlock(const ForwardParams<T>& p) : p_(p) {
     const int64_t block = blockIdx.x % p.channels.blocks;
-    const int64_t group = block / p.channels.blocks_per_group;
+    group_ = block / p.channels.blocks_per_group;
     const int64_t in_group = block % p.channels.blocks_per_group * Tile::kBlockChannels;
     sequence_ = blockIdx.x / p.channels.blocks;
-    const int64_t first_channel = group * p.channels.per_group + in_group;
+    const int64_t first_channel = group_ * p.channels.per_group + in_group;
     channels_ = static_cast<int>(min(int64_t{Tile::kBlockChannels}, p.channels.per_group - in_group));
     batch_ = p.sequences.batch_of(sequence_);
     begin_ = p.sequences.begin_of(sequence_);
@@ -63,23 +63,6 @@ class ForwardBlock {
       for (int level = 0; level < kLevels; ++level) odd_[level] = lane_mask(1 << level);
     }
     load_states();
-
-    const int column = static_cast<int>(threadIdx.x) % TileSource<Tile>::kStateVectors * Tile::kVector;
-    const GroupRows<const T>& states = column < Tile::kStates ? p.B : p.C;
-    const int64_t state = p.first_state + column % Tile::kStates;
-    source_ = {p.u,
-               p.delta,
-               p.z,
-               p.vectorizable_rows,
-               p.vectorizable_states,
-               batch_,
-               first_channel,
-               channels_,
-               begin_,
-               end_,
-               states ? states.row(batch_, 0, group) + state : nullptr,
-               states.step_stride,
-               states ? static_cast<int>(min(int64_t{Tile::kStates}, p.states - state)) : 0};
   }
 
   __device__ void run() {
@@ -87,13 +70,16 @@ class ForwardBlock {
     if (p_.checkpoints) next_checkpoint_ = ceil_div(begin_, p_.checkpoint_every) * p_.checkpoint_every;
 
     const int first = begin_ / Tile::kSteps, last = ceil_div(end_, Tile::kSteps);
-    if (begin_ < end_) source_.copy(TileStage<Tile>(first % 2), first * Tile::kSteps);
+    TileSource<Tile> source(
+        p_.u, p_.delta, p_.z, p_.B, p_.C, p_.vectorizable_rows, p_.vectorizable_states,
+        {batch_, group_, channel_ - own_, p_.first_state, p_.states, channels_, begin_, end_, first * Tile::kSteps});
+    if (begin_ < end_) source.copy(TileStage<Tile>(first % 2));
     for (int tile = first; tile < last && begin_ < end_; ++tile) {
       const TileStage<Tile> stage(tile % 2);
       async_wait<0>();
-      source_.widen_states(stage);
+      source.widen_states(stage);
       __syncthreads();  // the tile is complete, and all threads are done with the one before
-      if (tile + 1 < last) source_.copy(TileStage<Tile>((tile + 1) % 2), (tile + 1) * Tile::kSteps);
+      if (tile + 1 < last) source.copy(TileStage<Tile>((tile + 1) % 2));
       run_tile(stage, tile * Tile::kSteps);
     }
     for_states([&](int slot, int i, int64_t channel, int64_t state) {
@@ -143,11 +129,19 @@ class ForwardBlock {
     });
   }
 
+  // Walks from state to state with one pointer: addresses computed one by one would cost as much as three steps.
   __device__ void keep_checkpoint(int t) const {
-    const int64_t first = (batch_ * p_.chunks + t / p_.checkpoint_every) * p_.states;
-    for_states([&](int slot, int i, int64_t channel, int64_t state) {
-      p_.checkpoints[(first + state) * p_.channels.dim + channel] = h_[slot][i];
-    });
+    const int64_t first = (batch_ * p_.chunks + t / p_.checkpoint_every) * p_.states + first_state_;
+    float* to = p_.checkpoints + first * p_.channels.dim + channel_;
+    const int64_t count = min(int64_t{kPart}, p_.states - first_state_);
+#pragma unroll
+    for (int i = 0; i < kPart; ++i) {
+#pragma unroll
+      for (int slot = 0; slot < kChannels; ++slot) {
+        if (i < count && (own_ ^ slot) < channels_) to[(own_ ^ slot) - own_] = h_[slot][i];
+      }
+      to += p_.channels.dim;
+    }
   }
 
   // The steps of the tile in pieces that end where a checkpoint is due.
@@ -269,8 +263,7 @@ class ForwardBlock {
   }
 
   const ForwardParams<T>& p_;
-  TileSource<Tile> source_;
-  int64_t sequence_, batch_, channel_, first_state_;
+  int64_t sequence_, batch_, group_, channel_, first_state_;
   int begin_, end_, channels_, own_, lane_, next_checkpoint_;
   bool is_channel_, is_full_;  // all channels of the block exist
   unsigned odd_[kLevels];

@@ -49,59 +49,95 @@ struct TileStage {
   }
 };
 
-// Sixteen bytes on their way to shared memory; elements from `count` on become zero.
+// Sixteen bytes on their way to shared memory, of which the first `count` elements exist; the others become zero.
 template <typename T>
 __device__ void stage_vector(T* shared, const T* global, int count, bool vectorizable) {
   constexpr int kVector = 16 / static_cast<int>(sizeof(T));
   if (vectorizable) {
-    async_copy_or_zero<16>(shared, global, max(0, min(count, kVector)) * static_cast<int>(sizeof(T)));
+    async_copy_or_zero<16>(shared, global, count * static_cast<int>(sizeof(T)));
   } else {
 #pragma unroll
     for (int i = 0; i < kVector; ++i) shared[i] = i < count ? global[i] : from_float<T>(0.0f);
   }
 }
 
-// What a block reads, and how each thread takes part in copying it.
+// Copies tile after tile. The threads share out the vectors of a tile; each walks along its tensors with a pointer.
 template <class Tile>
-struct TileSource {
+class TileSource {
   using T = typename Tile::T;
-  static constexpr int kRowVectors = Tile::kBlockChannels / Tile::kVector;
-  static constexpr int kStateVectors = 2 * Tile::kStates / Tile::kVector;
+  static constexpr int kVector = Tile::kVector, kSteps = Tile::kSteps;
 
-  Rows<const T> u, delta, z;
-  bool vectorizable_rows, vectorizable_states;
-  int64_t batch, first_channel;
-  int channels, begin, end;  // channels of the block; steps of its sequence
-  const T* states;           // of this thread's vector of B or C, at step 0
-  int64_t states_stride;
-  int state_count;
+  // Vectors of a row, and the rows that all threads together copy at once.
+  static constexpr int kRowVectors = Tile::kBlockChannels / kVector, kRows = Tile::kThreads / kRowVectors;
+  static constexpr int kStateVectors = 2 * Tile::kStates / kVector, kStateRows = Tile::kThreads / kStateVectors;
 
-  // Starts the copies of the steps from `start` on. Steps outside the sequence become zero.
-  __device__ void copy(const TileStage<Tile>& stage, int start) const {
-    const int column = static_cast<int>(threadIdx.x) % kRowVectors * Tile::kVector;
-#pragma unroll
-    for (int i = 0; i < ceil_div(Tile::kSteps * kRowVectors, Tile::kThreads); ++i) {
-      const int row = static_cast<int>(threadIdx.x) / kRowVectors + i * (Tile::kThreads / kRowVectors);
-      if (Tile::kSteps * kRowVectors < Tile::kThreads && row >= Tile::kSteps) break;
-      const int t = start + row;
-      const int count = t >= begin && t < end ? channels - column : 0;
-      const int to = row * Tile::kBlockChannels + column;
-      stage_vector(stage.u + to, u.row(batch, t) + first_channel + column, count, vectorizable_rows);
-      stage_vector(stage.delta + to, delta.row(batch, t) + first_channel + column, count, vectorizable_rows);
-      if (z) stage_vector(stage.z + to, z.row(batch, t) + first_channel + column, count, vectorizable_rows);
+ public:
+  struct Where {
+    int64_t batch, group, first_channel, first_state, states;
+    int channels, begin, end;  // channels of the block; steps of its sequence
+    int start;                 // first step of the first tile
+  };
+
+  __device__ TileSource(const Rows<const T>& u, const Rows<const T>& delta, const Rows<const T>& z,
+                        const GroupRows<const T>& B, const GroupRows<const T>& C, bool vectorizable_rows,
+                        bool vectorizable_states, const Where& where)
+      : u_stride_(u.step_stride),
+        delta_stride_(delta.step_stride),
+        z_stride_(z.step_stride),
+        vectorizable_rows_(vectorizable_rows),
+        vectorizable_states_(vectorizable_states),
+        has_z_(z),
+        start_(where.start - where.begin),
+        length_(where.end - where.begin) {
+    const int thread = static_cast<int>(threadIdx.x);
+    const int64_t channel = where.first_channel + thread % kRowVectors * kVector;
+    channel_count_ = max(0, min(where.channels - thread % kRowVectors * kVector, kVector));
+    const int row = where.start + thread / kRowVectors;
+    u_ = u.row(where.batch, row) + channel;
+    delta_ = delta.row(where.batch, row) + channel;
+    z_ = z ? z.row(where.batch, row) + channel : nullptr;
+
+    const int column = thread % kStateVectors * kVector;
+    const bool is_B = column < Tile::kStates;
+    const int64_t state = where.first_state + column % Tile::kStates;
+    states_ = is_B ? B.data : C.data;
+    states_stride_ = is_B ? B.step_stride : C.step_stride;
+    const int64_t count = states_ ? where.states - state : 0;
+    state_count_ = static_cast<int>(max(int64_t{0}, min(count, int64_t{kVector})));
+    if (states_) {
+      states_ += (is_B ? B : C).row_offset(where.batch, where.start + thread / kStateVectors, where.group) + state;
     }
-    for_own_states([&](int row, int to) {
-      const int t = start + row;
-      const int count = t >= begin && t < end ? state_count : 0;
-      stage_vector(stage.raw + to, states + t * states_stride, count, vectorizable_states);
+  }
+
+  // Starts the copies of the next tile. Steps outside the sequence become zero.
+  __device__ void copy(const TileStage<Tile>& stage) {
+    const int column = static_cast<int>(threadIdx.x) % kRowVectors * kVector;
+#pragma unroll
+    for (int first = 0; first < kSteps; first += kRows) {
+      const int row = first + static_cast<int>(threadIdx.x) / kRowVectors;
+      if (kSteps < kRows && row >= kSteps) break;
+      const int count = is_live(row) ? channel_count_ : 0;
+      const int to = row * Tile::kBlockChannels + column;
+      stage_vector(stage.u + to, u_ + first * u_stride_, count, vectorizable_rows_);
+      stage_vector(stage.delta + to, delta_ + first * delta_stride_, count, vectorizable_rows_);
+      if (has_z_) stage_vector(stage.z + to, z_ + first * z_stride_, count, vectorizable_rows_);
+    }
+    for_own_states([&](int first, int row, int to) {
+      const int count = is_live(row) ? state_count_ : 0;
+      stage_vector(stage.raw + to, states_ + first * states_stride_, count, vectorizable_states_);
     });
     async_commit();
+    start_ += kSteps;
+    u_ += kSteps * u_stride_;
+    delta_ += kSteps * delta_stride_;
+    if (has_z_) z_ += kSteps * z_stride_;
+    if (states_) states_ += kSteps * states_stride_;
   }
 
   // Converts the B and C that this thread itself has copied, so that no barrier is needed in between.
   __device__ void widen_states(const TileStage<Tile>& stage) const {
     if constexpr (Tile::kRawBytes > 0) {
-      for_own_states([&](int, int to) {
+      for_own_states([&](int, int, int to) {
         float values[Tile::kVector];
         load_floats(values, stage.raw + to);
         store_floats(stage.wide + to, values);
@@ -109,16 +145,27 @@ struct TileSource {
     }
   }
 
+ private:
+  __device__ bool is_live(int row) const {
+    return static_cast<unsigned>(start_ + row) < static_cast<unsigned>(length_);
+  }
+
   template <typename Function>
   __device__ static void for_own_states(Function f) {
-    const int column = static_cast<int>(threadIdx.x) % kStateVectors * Tile::kVector;
+    const int column = static_cast<int>(threadIdx.x) % kStateVectors * kVector;
 #pragma unroll
-    for (int i = 0; i < ceil_div(Tile::kSteps * kStateVectors, Tile::kThreads); ++i) {
-      const int row = static_cast<int>(threadIdx.x) / kStateVectors + i * (Tile::kThreads / kStateVectors);
-      if (Tile::kSteps * kStateVectors < Tile::kThreads && row >= Tile::kSteps) break;
-      f(row, row * 2 * Tile::kStates + column);
+    for (int first = 0; first < kSteps; first += kStateRows) {
+      const int row = first + static_cast<int>(threadIdx.x) / kStateVectors;
+      if (kSteps < kStateRows && row >= kSteps) break;
+      f(first, row, row * 2 * Tile::kStates + column);
     }
   }
+
+  const T *u_, *delta_, *z_, *states_;  // of this thread's first row of the next tile
+  int64_t u_stride_, delta_stride_, z_stride_, states_stride_;
+  bool vectorizable_rows_, vectorizable_states_, has_z_;
+  int channel_count_, state_count_;  // of a vector
+  int start_, length_;               // of the next tile, from the first step of the sequence; steps of the sequence
 };
 
 }  // namespace statespace::cuda::selective_scan

@@ -139,6 +139,7 @@ onCpu("safetensors", () => {
     ["a prototype key", () => lie(`{"__proto__":${JSON.stringify(entry(0, 4))}}`, 4), /"__proto__" is not a name/],
     ["an escaped prototype key", () => lie('{"\\u005f_proto__":{}}', 0), /"__proto__" is not a name/],
     ["a doubled name", () => lie(`{"a":${JSON.stringify(entry(0, 4))},"a":{}}`, 4), /"a" is there twice/],
+    ["a doubled name far from its colon", () => lie(`{"a"${" ".repeat(50)}:{},"a" :{}}`, 0), /"a" is there twice/],
     ["a doubled key in an entry", () => lie('{"a":{"dtype":"F32","dtype":"F16"}}', 4), /"dtype" is there twice/],
     ["an unknown type", () => lie({ a: entry(0, 4, [1], "F33") }, 4), /tensor "a": dtype is "F33"/],
     ["a type from the prototype", () => lie({ a: entry(0, 4, [1], "toString") }, 4), /dtype is "toString"/],

@@ -1,5 +1,6 @@
 // The graph that `backward()` walks: each operation that was recorded, newest first.
 import { makeError } from "../native/errors.ts";
+import { native } from "../native/load.ts";
 import { hooks } from "../tensor/hooks.ts";
 import { converted, kernels } from "../tensor/kernels.ts";
 import { currentScope, scope } from "../tensor/scope.ts";
@@ -58,6 +59,17 @@ class Gradients {
     return t;
   }
 
+  /** Whether another place holds the same object. */
+  isShared(t: Tensor): boolean {
+    return (this.#uses.get(t) ?? 0) > 1;
+  }
+
+  /** Leaves the last use of a tensor to the caller. */
+  release(t: Tensor): void {
+    this.#uses.delete(t);
+    this.#own.delete(t);
+  }
+
   drop(t: Tensor): void {
     const left = (this.#uses.get(t) ?? 1) - 1;
     if (left > 0) {
@@ -88,13 +100,20 @@ class Gradients {
   }
 }
 
-/** Adds `gradient` to `leaf.grad`. The leaf gets memory of its own, in its dtype: later additions are in place. */
+/**
+ * Adds `gradient` to `leaf.grad` and takes it over. The leaf's gradient has memory of its own, since later ones are added
+ * in place: the gradient's where nothing else sees it, else a copy.
+ */
 function accumulate(leaf: Tensor, gradient: Tensor): void {
   if (leaf.grad) {
     kernels.accumulate({ target: leaf.grad, x: gradient });
+    gradient.dispose();
     return;
   }
-  leaf.grad = kernels.copy({ x: gradient, dtype: leaf.dtype }).y;
+  const { isContiguous, isExclusive } = native();
+  const isOwn = gradient.dtype === leaf.dtype && isExclusive(gradient._handle) && isContiguous(gradient._handle);
+  leaf.grad = isOwn ? gradient : kernels.copy({ x: gradient, dtype: leaf.dtype }).y;
+  if (!isOwn) gradient.dispose();
   currentScope()?.forget(leaf.grad);
 }
 
@@ -126,7 +145,6 @@ function backward(root: Tensor, grad: Tensor | undefined, { retainGraph = false 
     const top = nodeOf(root);
     if (!top) {
       accumulate(root, start);
-      start.dispose();
       return;
     }
     const order = newestFirst(top);
@@ -185,8 +203,13 @@ function walk(order: TapeNode[], top: TapeNode, output: number, start: Tensor, r
     if (!retainGraph) node.release();
   }
   for (const [leaf, gradient] of leaves) {
-    accumulate(leaf, gradient);
-    gradients.drop(gradient);
+    if (gradients.isShared(gradient)) {
+      accumulate(leaf, kernels.copy({ x: gradient, dtype: gradient.dtype }).y);
+      gradients.drop(gradient);
+    } else {
+      gradients.release(gradient);
+      accumulate(leaf, gradient);
+    }
   }
 }
 

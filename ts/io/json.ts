@@ -4,6 +4,7 @@ import { fileError, malformed } from "./errors.ts";
 
 /** @internal the first key that an object of a valid JSON text has twice, or that could touch a prototype */
 export function suspiciousKey(text: string): { key: string; reason: string } | undefined {
+  const colon = /\s*:/y;
   const objects: (Set<string> | null)[] = [];
   for (let at = 0; at < text.length; at++) {
     const character = text[at];
@@ -14,7 +15,8 @@ export function suspiciousKey(text: string): { key: string; reason: string } | u
     const start = at;
     for (at++; text[at] !== '"'; at++) if (text[at] === "\\") at++;
     const keys = objects.at(-1);
-    if (!keys || !/^\s*:/.test(text.slice(at + 1, at + 16))) continue;
+    colon.lastIndex = at + 1;
+    if (!keys || !colon.test(text)) continue;
     const key = JSON.parse(text.slice(start, at + 1)) as string;
     if (key === "__proto__") return { key, reason: "is not a name" };
     if (keys.has(key)) return { key, reason: "is there twice" };

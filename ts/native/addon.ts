@@ -48,6 +48,7 @@ export interface Addon {
   upload(handle: Handle, data: Float32Array | Int32Array | Uint16Array, start?: number): void;
   download(handle: Handle): Promise<Float32Array | Int32Array | Uint16Array>;
   isContiguous(handle: Handle): boolean;
+  isExclusive(handle: Handle): boolean;
   transfer(source: Handle, target: Handle): void;
   live(): number;
 
