@@ -53,7 +53,6 @@ describe("architecture", () => {
             ? [folder, ...uses].some((u) => target === u || dirname(target) === u)
             : outside.test(system as string);
           if (!ok) broken.push(`${file} may not include ${own ?? `<${system}>`}`);
-          if (system === "omp.h" && file !== "cpp/cpu/parallel.cc") broken.push(`${file} may not include <omp.h>`);
         }
       }
       expect(broken).to.deep.equal([]);

@@ -21,13 +21,13 @@ const cmake = output("cmake", "--version")?.match(/version (\d+\.\d+\.\d+)/)?.[1
 if (!cmake) problems.push("CMake was not found: apt-get install cmake");
 else if (!atLeast(cmake, "3.20")) problems.push(`CMake ${cmake} is too old, 3.20 or newer is needed`);
 const compiler = process.env.CXX ?? "c++";
-const probe = spawnSync(compiler, ["-std=c++20", "-fopenmp", "-x", "c++", "-fsyntax-only", "-"], {
+const probe = spawnSync(compiler, ["-std=c++20", "-x", "c++", "-fsyntax-only", "-"], {
   input: "#include <source_location>\n#include <bit>\nint main() {}\n",
   encoding: "utf8",
 });
 if (probe.error) problems.push(`the C++ compiler ${compiler} was not found: apt-get install g++`);
 else if (probe.status !== 0)
-  problems.push(`${compiler} does not compile C++20 with OpenMP (GCC 11 or newer does): ${probe.stderr.trim()}`);
+  problems.push(`${compiler} does not compile C++20 (GCC 11 or newer does): ${probe.stderr.trim()}`);
 
 if (problems.length) {
   console.error(`statespace cannot be built here:\n${problems.map((p) => `  - ${p}`).join("\n")}`);

@@ -59,6 +59,7 @@ struct Tensor {
     return true;
   }
   constexpr bool is_contiguous() const {
+    if (size() == 0) return true;
     int64_t expected = 1;
     for (int i = rank - 1; i >= 0; --i) {
       if (shape[i] == 1) continue;

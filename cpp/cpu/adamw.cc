@@ -12,15 +12,6 @@ constexpr int64_t kBlock = 16384;
 
 STATESPACE_INLINE bool is_finite(float x) { return x - x == 0; }
 
-// The shortest decimal that is this float: 1 - 0.999f is off by 1.3e-5 of 0.001, 1 - 0.999 is not.
-double as_typed(float x) {
-  for (double scale = 10; scale < 1e9; scale *= 10) {
-    const double decimal = __builtin_floor(static_cast<double>(x) * scale + 0.5) / scale;
-    if (static_cast<float>(decimal) == x) return decimal;
-  }
-  return static_cast<double>(x);
-}
-
 struct Factors {
   Vec scale, lr, b1, new1, b2, new2, eps, weight_decay, inverse_c1, inverse_c2;
 };
@@ -88,11 +79,10 @@ void run(const AdamW& op) {
   const float* const h = static_cast<const float*>(op.hyperparameters.data);
   const float scale = op.gradient_scale ? *static_cast<const float*>(op.gradient_scale.data) : 1;
   if (!is_finite(scale)) return;
-  const float lr = h[0], b1 = h[1], b2 = h[2], eps = h[3], weight_decay = h[4], c1 = h[5], c2 = h[6];
-  const Factors factors = {broadcast(scale),  broadcast(lr),
-                           broadcast(b1),     broadcast(static_cast<float>(1 - as_typed(b1))),
-                           broadcast(b2),     broadcast(static_cast<float>(1 - as_typed(b2))),
-                           broadcast(eps),    broadcast(weight_decay),
+  const float lr = h[0], b1 = h[1], new1 = h[2], b2 = h[3], new2 = h[4], eps = h[5], weight_decay = h[6];
+  const float c1 = h[7], c2 = h[8];
+  const Factors factors = {broadcast(scale),  broadcast(lr),    broadcast(b1),  broadcast(new1),
+                           broadcast(b2),     broadcast(new2),  broadcast(eps), broadcast(weight_decay),
                            broadcast(1 / c1), broadcast(1 / c2)};
   if (!op.copy) return adamw<float>(op, factors, nullptr);
   if (op.copy.dtype == DType::float32) adamw(op, factors, static_cast<float*>(op.copy.data));

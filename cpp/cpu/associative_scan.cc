@@ -114,7 +114,8 @@ void scan_chunked(const AssociativeScanForward& op) {
       for (int64_t i = begin_of(index); i < begin_of(index + 1); ++i) {
         for (int v = 0; v < count; ++v) {
           const int64_t at = block.first + v * kWidth;
-          total[v] = compose(total[v], {load_lanes(rows_a[i] + at, block.lanes), load_lanes(rows_b[i] + at, block.lanes)});
+          total[v] =
+              compose(total[v], {load_lanes(rows_a[i] + at, block.lanes), load_lanes(rows_b[i] + at, block.lanes)});
         }
       }
       for (int v = 0; v < count; ++v) {
@@ -151,7 +152,8 @@ void scan_tree(const AssociativeScanForward& op) {
   int64_t leaves = 1;
   while (leaves < length) leaves *= 2;
   parallel_for(op.a.shape[0] * vectors, 4096 / (leaves + 1), [&](int64_t task) {
-    const int64_t batch = task / vectors, first = task % vectors * kWidth, lanes = std::min<int64_t>(kWidth, dim - first);
+    const int64_t batch = task / vectors, first = task % vectors * kWidth,
+                  lanes = std::min<int64_t>(kWidth, dim - first);
     const Rows<const T> a(op.a, batch, op.reverse), b(op.b, batch, op.reverse);
     const Rows<T> out(op.h, batch, op.reverse);
     const Affine identity = {broadcast(1.0f), Vec{}};
@@ -199,8 +201,7 @@ void backward_block(const AssociativeScanBackward& op, int64_t batch, Block bloc
   const int64_t length = op.a.shape[1], dim = op.a.shape[2];
   const Rows<const T> a(op.a, batch, op.reverse), h(op.h, batch, op.reverse), dh(op.dh, batch, op.reverse);
   const Rows<T> da(op.da, batch, op.reverse), db(op.db, batch, op.reverse);
-  const float* initial =
-      op.initial_state ? static_cast<const float*>(op.initial_state.data) + batch * dim : nullptr;
+  const float* initial = op.initial_state ? static_cast<const float*>(op.initial_state.data) + batch * dim : nullptr;
   Vec carry[kCount]{};  // a[t+1] g[t+1]
   for (int64_t i = length - 1; i >= 0; --i) {
 #pragma GCC unroll 4
@@ -228,9 +229,8 @@ void scan_back(const AssociativeScanBackward& op) {
   const int64_t dim = op.a.shape[2], slabs = (dim + kSlab - 1) / kSlab;
   parallel_for(op.a.shape[0] * slabs, 30000 / (op.a.shape[1] * kSlab + 1), [&](int64_t task) {
     const int64_t batch = task / slabs, first = task % slabs * kSlab;
-    for_blocks(first, std::min(dim, first + kSlab), [&](Block block, auto count) {
-      backward_block<T, count>(op, batch, block);
-    });
+    for_blocks(first, std::min(dim, first + kSlab),
+               [&](Block block, auto count) { backward_block<T, count>(op, batch, block); });
   });
 }
 
@@ -239,18 +239,24 @@ void scan_back(const AssociativeScanBackward& op) {
 template <>
 void run(const AssociativeScanForward& op) {
   switch (op.a.dtype) {
-    case DType::bfloat16: return scan<bf16>(op);
-    case DType::float16: return scan<f16>(op);
-    default: return scan<float>(op);
+    case DType::bfloat16:
+      return scan<bf16>(op);
+    case DType::float16:
+      return scan<f16>(op);
+    default:
+      return scan<float>(op);
   }
 }
 
 template <>
 void run(const AssociativeScanBackward& op) {
   switch (op.a.dtype) {
-    case DType::bfloat16: return scan_back<bf16>(op);
-    case DType::float16: return scan_back<f16>(op);
-    default: return scan_back<float>(op);
+    case DType::bfloat16:
+      return scan_back<bf16>(op);
+    case DType::float16:
+      return scan_back<f16>(op);
+    default:
+      return scan_back<float>(op);
   }
 }
 

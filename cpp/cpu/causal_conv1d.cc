@@ -1,5 +1,6 @@
-// Depthwise causal convolution along the length. With the state put before the steps of a sequence as `extended`, step t
-// sees the `width` rows extended[t], ..., extended[t + width - 1]; a row is a pointer, so the loops know no boundaries.
+// Depthwise causal convolution along the length. With the state put before the steps of a sequence as `extended`, step
+// t sees the `width` rows extended[t], ..., extended[t + width - 1]; a row is a pointer, so the loops know no
+// boundaries.
 #include "cpp/ops/causal_conv1d.h"
 
 #include "cpp/cpu/parallel.h"
@@ -36,12 +37,8 @@ struct Shape {
 };
 template <typename Op>
 Shape shape_of(const Op& op) {
-  return {op.x.shape[0],
-          op.x.shape[1],
-          op.x.shape[2],
-          op.weight.shape[1],
-          op.weight.shape[1] - 1,
-          sequence_count(op.cu_seqlens, op.x.shape[0])};
+  return {op.x.shape[0],      op.x.shape[1],          op.x.shape[2],
+          op.weight.shape[1], op.weight.shape[1] - 1, sequence_count(op.cu_seqlens, op.x.shape[0])};
 }
 
 // The weight as [width][padded dim] and behind it the bias, or zeros, as one more row.
@@ -200,8 +197,8 @@ void backward_rows(const CausalConv1dBackward& op, const Shape& s, const float* 
   const int64_t stride = padded(s.dim), row = padded(count);
   const int width = kTaps ? kTaps : static_cast<int>(s.width);
   // Gradients before the activation, of a tile and of the window - 1 steps after it: [step][row].
-  float* gradients = static_cast<float*>(scratch(Slot::kernel0, (sizeof(float) * (kTile + kMaxConvWidth) * row +
-                                                                 sizeof(T) * kMaxConvWidth * count)));
+  float* gradients = static_cast<float*>(
+      scratch(Slot::kernel0, (sizeof(float) * (kTile + kMaxConvWidth) * row + sizeof(T) * kMaxConvWidth * count)));
   T* history = reinterpret_cast<T*>(gradients + (kTile + kMaxConvWidth) * row);
   for (int64_t k = 0; k <= width; ++k) std::memset(sums + k * stride, 0, sizeof(float) * row);
   for_pieces(op.cu_seqlens, s.length, batch, begin, end, [&](int64_t i, Sequence sequence, int64_t from, int64_t stop) {
@@ -289,9 +286,10 @@ void backward(const CausalConv1dBackward& op) {
   const int64_t work = s.batch * s.length * s.dim / (slabs * all_chunks + 1);
   parallel_for(all_chunks * slabs, 15000 / (work + 1), [&](int64_t task) {
     const int64_t first = task % slabs * kSlab, index = task / slabs, begin = index % chunks * chunk;
-    (s.width == 4 ? backward_rows<4, T> : backward_rows<0, T>)(
-        op, s, taps, sums + index * (s.width + 1) * stride + first, index / chunks, begin,
-        std::min(s.length, begin + chunk), first, std::min(kSlab, s.dim - first));
+    (s.width == 4 ? backward_rows<4, T> : backward_rows<0, T>)(op, s, taps,
+                                                               sums + index * (s.width + 1) * stride + first,
+                                                               index / chunks, begin, std::min(s.length, begin + chunk),
+                                                               first, std::min(kSlab, s.dim - first));
   });
   if (op.dinitial_state && s.window > 0) {
     parallel_for(s.sequences, 4, [&](int64_t i) { initial_gradient<T>(op, s, taps, i); });
@@ -317,9 +315,12 @@ template <>
 void run(const CausalConv1dForward& op) {
   check_boundaries(op.cu_seqlens, op.x.shape[1], CausalConv1dForward::row.name);
   switch (op.x.dtype) {
-    case DType::bfloat16: return forward<bf16>(op);
-    case DType::float16: return forward<f16>(op);
-    default: return forward<float>(op);
+    case DType::bfloat16:
+      return forward<bf16>(op);
+    case DType::float16:
+      return forward<f16>(op);
+    default:
+      return forward<float>(op);
   }
 }
 
@@ -327,9 +328,12 @@ template <>
 void run(const CausalConv1dBackward& op) {
   check_boundaries(op.cu_seqlens, op.x.shape[1], CausalConv1dBackward::row.name);
   switch (op.x.dtype) {
-    case DType::bfloat16: return backward<bf16>(op);
-    case DType::float16: return backward<f16>(op);
-    default: return backward<float>(op);
+    case DType::bfloat16:
+      return backward<bf16>(op);
+    case DType::float16:
+      return backward<f16>(op);
+    default:
+      return backward<float>(op);
   }
 }
 

@@ -67,9 +67,12 @@ void update_all(const CausalConv1dUpdate& op) {
 template <>
 void run(const CausalConv1dUpdate& op) {
   switch (op.x.dtype) {
-    case DType::bfloat16: return update_all<bf16>(op);
-    case DType::float16: return update_all<f16>(op);
-    default: return update_all<float>(op);
+    case DType::bfloat16:
+      return update_all<bf16>(op);
+    case DType::float16:
+      return update_all<f16>(op);
+    default:
+      return update_all<float>(op);
   }
 }
 

@@ -1,17 +1,12 @@
 // losses[r] = logsumexp(logits[r]) - logits[r, targets[r]] and their mean; dlogits = softmax - onehot, scaled.
 #include "cpp/ops/cross_entropy.h"
 
+#include "cpp/cpu/failures.h"
 #include "cpp/cpu/parallel.h"
 #include "cpp/cpu/run.h"
 #include "cpp/cpu/simd.h"
 
-namespace statespace::cpu {
-
-// In embedding.cc.
-[[noreturn]] void throw_outside(const char* op, const char* what, int32_t value, int64_t position, const char* where,
-                                int64_t size, const char* unit);
-
-namespace STATESPACE_ISA {
+namespace statespace::cpu::STATESPACE_ISA {
 namespace {
 
 // Logits that stay in the first cache between the search for their maximum and the sum.
@@ -134,5 +129,4 @@ void run(const CrossEntropyBackward& op) {
   visit_floating(op.logits.dtype, [&]<typename T>(T) { backward<T>(op); });
 }
 
-}  // namespace STATESPACE_ISA
-}  // namespace statespace::cpu
+}  // namespace statespace::cpu::STATESPACE_ISA

@@ -1,26 +1,12 @@
 // Rows of a table by id, and the sum of gradients by id.
 #include "cpp/ops/embedding.h"
 
-#include "cpp/core/error.h"
+#include "cpp/cpu/failures.h"
 #include "cpp/cpu/parallel.h"
 #include "cpp/cpu/run.h"
 #include "cpp/cpu/simd.h"
 
-namespace statespace::cpu {
-
-// Compiled once, with the portable instructions: the code of strings and of Error may be shared by all objects.
-[[noreturn]] void throw_outside(const char* op, const char* what, int32_t value, int64_t position, const char* where,
-                                int64_t size, const char* unit);
-#if !defined(__AVX2__)
-void throw_outside(const char* op, const char* what, int32_t value, int64_t position, const char* where, int64_t size,
-                   const char* unit) {
-  throw Error("ERR_INDEX", std::string(op) + ": " + what + " " + std::to_string(value) + " at position " +
-                               std::to_string(position) + " is outside the " + where + " of " + std::to_string(size) +
-                               " " + unit);
-}
-#endif
-
-namespace STATESPACE_ISA {
+namespace statespace::cpu::STATESPACE_ISA {
 
 // In copy.cc.
 void convert_row(const void* x, DType from, void* y, DType to, int64_t n);
@@ -89,5 +75,4 @@ void run(const EmbeddingBackward& op) {
   if (op.dy.dtype == DType::float16) backward<f16>(op);
 }
 
-}  // namespace STATESPACE_ISA
-}  // namespace statespace::cpu
+}  // namespace statespace::cpu::STATESPACE_ISA

@@ -6,31 +6,7 @@
 #include "cpp/cpu/run.h"
 #include "cpp/cpu/selective_scan_block.h"
 
-namespace statespace::cpu {
-
-// In one object only: what throws brings symbols that all objects share.
-#if !defined(__AVX2__)
-void check_boundaries(const Tensor& cu_seqlens, int64_t length, const char* op) {
-  if (!cu_seqlens) return;
-  const int32_t* boundaries = static_cast<const int32_t*>(cu_seqlens.data);
-  const int64_t stride = cu_seqlens.strides[0], last = cu_seqlens.shape[0] - 1;
-  auto fail = [&](int64_t index, const std::string& expected) {
-    const int32_t found = boundaries[index * stride];
-    throw Error("ERR_ARGUMENT",
-                std::string(op) + ": cuSeqlens[" + std::to_string(index) + "] is " + std::to_string(found) +
-                    ", expected " + expected,
-                {{"index", static_cast<double>(index)}, {"value", static_cast<double>(found)}});
-  };
-  if (boundaries[0] != 0) fail(0, "0");
-  for (int64_t i = 1; i <= last; ++i) {
-    const int32_t previous = boundaries[(i - 1) * stride];
-    if (boundaries[i * stride] < previous) fail(i, "at least the " + std::to_string(previous) + " before it");
-  }
-  if (boundaries[last * stride] != length) fail(last, "the length " + std::to_string(length));
-}
-#endif
-
-namespace STATESPACE_ISA {
+namespace statespace::cpu::STATESPACE_ISA {
 namespace {
 
 // Fastest of 8 to 64 steps and 32 to 512 channels at length 2048, 1536 channels, 16 states.
@@ -160,7 +136,8 @@ void scan(const SelectiveScanForward& op, int64_t sequence, const Slab& slab) {
         float* target = row_of<float>(op.checkpoints, batch, chunk) + slab.first;
         for (int64_t n = 0; n < states; ++n) {
           for (int v = 0; v < slab.vectors; ++v) {
-            store_lanes(target + n * op.A.shape[0] + v * kWidth, load(h + (v * states + n) * kWidth), lanes_of(slab, v));
+            store_lanes(target + n * op.A.shape[0] + v * kWidth, load(h + (v * states + n) * kWidth),
+                        lanes_of(slab, v));
           }
         }
       }
@@ -222,11 +199,13 @@ template <>
 void run(const SelectiveScanForward& op) {
   check_boundaries(op.cu_seqlens, op.u.shape[1], SelectiveScanForward::row.name);
   switch (op.u.dtype) {
-    case DType::bfloat16: return scan_all<bf16>(op);
-    case DType::float16: return scan_all<f16>(op);
-    default: return scan_all<float>(op);
+    case DType::bfloat16:
+      return scan_all<bf16>(op);
+    case DType::float16:
+      return scan_all<f16>(op);
+    default:
+      return scan_all<float>(op);
   }
 }
 
-}  // namespace STATESPACE_ISA
-}  // namespace statespace::cpu
+}  // namespace statespace::cpu::STATESPACE_ISA

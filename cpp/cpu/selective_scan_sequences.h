@@ -3,13 +3,9 @@
 #include <cstdint>
 
 #include "cpp/core/tensor.h"
+#include "cpp/cpu/failures.h"
 
-namespace statespace::cpu {
-
-// Throws ERR_ARGUMENT unless the boundaries go from 0 to `length` without a step back. Compiled once: selective_scan.cc.
-void check_boundaries(const Tensor& cu_seqlens, int64_t length, const char* op);
-
-namespace STATESPACE_ISA {
+namespace statespace::cpu::STATESPACE_ISA {
 
 struct Sequence {
   int64_t batch, begin, end;
@@ -25,5 +21,4 @@ inline Sequence sequence_at(const Tensor& cu_seqlens, int64_t length, int64_t in
   return {0, boundaries[index * stride], boundaries[(index + 1) * stride]};
 }
 
-}  // namespace STATESPACE_ISA
-}  // namespace statespace::cpu
+}  // namespace statespace::cpu::STATESPACE_ISA

@@ -1,5 +1,5 @@
-// One step of the selective scan: the scan of a sequence of length 1 from the state to the state, so that decoding gives
-// the bits of the whole sequence.
+// One step of the selective scan: the scan of a sequence of length 1 from the state to the state, so that decoding
+// gives the bits of the whole sequence.
 #include "cpp/ops/selective_state_update.h"
 
 #include "cpp/cpu/run.h"

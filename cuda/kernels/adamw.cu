@@ -12,32 +12,9 @@ constexpr int kThreads = 256;
 constexpr int64_t kChunk = 64 * kThreads;  // elements whose squares one block sums
 constexpr int kFinishThreads = 1024;
 
-// What follows from the hyperparameters.
-struct AdamWFactors {
-  float new1, new2;  // 1 - b1, 1 - b2
-  float inverse_c1, inverse_c2;
-};
-
-// The shortest decimal that is this float: 1 - 0.999f is off by 1.3e-5 of 0.001, 1 - 0.999 is not.
-__device__ double as_typed(float x) {
-  for (double scale = 10; scale < 1e9; scale *= 10) {
-    const double decimal = floor(static_cast<double>(x) * scale + 0.5) / scale;
-    if (static_cast<float>(decimal) == x) return decimal;
-  }
-  return x;
-}
-
-// One thread.
-__global__ void adamw_factors_kernel(const float* hyperparameters, AdamWFactors* factors) {
-  *factors = {static_cast<float>(1 - as_typed(hyperparameters[1])),
-              static_cast<float>(1 - as_typed(hyperparameters[2])), 1.0f / hyperparameters[5],
-              1.0f / hyperparameters[6]};
-}
-
 struct AdamWArguments {
   float *parameter, *m, *v;
   const float *gradient, *hyperparameters, *gradient_scale;
-  const AdamWFactors* factors;
   Floats copy;
   int64_t size;
 };
@@ -49,8 +26,8 @@ __global__ void __launch_bounds__(kElementwiseThreads) adamw_kernel(AdamWArgumen
   const float scale = arguments.gradient_scale ? *arguments.gradient_scale : 1.0f;
   if (!(fabsf(scale) <= FLT_MAX)) return;
   const float* hyper = arguments.hyperparameters;
-  const float lr = hyper[0], b1 = hyper[1], b2 = hyper[2], eps = hyper[3], weight_decay = hyper[4];
-  const AdamWFactors factors = *arguments.factors;
+  const float lr = hyper[0], b1 = hyper[1], new1 = hyper[2], b2 = hyper[3], new2 = hyper[4];
+  const float eps = hyper[5], weight_decay = hyper[6], inverse_c1 = 1.0f / hyper[7], inverse_c2 = 1.0f / hyper[8];
 
   const int count = octet_count(first, arguments.size);
   float p[kOctet], g[kOctet], m[kOctet], v[kOctet];
@@ -65,9 +42,9 @@ __global__ void __launch_bounds__(kElementwiseThreads) adamw_kernel(AdamWArgumen
 #pragma unroll
   for (int i = 0; i < kOctet; ++i) {
     const float gradient = scale * g[i];
-    m[i] = b1 * m[i] + factors.new1 * gradient;
-    v[i] = b2 * v[i] + factors.new2 * gradient * gradient;
-    p[i] -= lr * (m[i] * factors.inverse_c1 / (sqrtf(v[i] * factors.inverse_c2) + eps) + weight_decay * p[i]);
+    m[i] = b1 * m[i] + new1 * gradient;
+    v[i] = b2 * v[i] + new2 * gradient * gradient;
+    p[i] -= lr * (m[i] * inverse_c1 / (sqrtf(v[i] * inverse_c2) + eps) + weight_decay * p[i]);
   }
   store_octet(Floats(arguments.parameter), first, p, count);
   store_octet(Floats(arguments.m), first, m, count);
@@ -119,15 +96,12 @@ __global__ void __launch_bounds__(kFinishThreads)
 template <>
 void run(const AdamW& op, Context& context) {
   const int64_t size = op.parameter.size();
-  AdamWFactors* factors = context.scratch<AdamWFactors>(1);
-  launch(adamw_factors_kernel, {dim3(1), dim3(1)}, context.stream, op.hyperparameters.as<float>(), factors);
   const AdamWArguments arguments = {op.parameter.as<float>(),
                                     op.m.as<float>(),
                                     op.v.as<float>(),
                                     op.gradient.as<float>(),
                                     op.hyperparameters.as<float>(),
                                     op.gradient_scale.as<float>(),
-                                    factors,
                                     op.copy,
                                     size};
   launch_each(adamw_kernel, ceil_div<int64_t>(size, kOctet), context, arguments);

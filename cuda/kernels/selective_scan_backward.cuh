@@ -450,14 +450,16 @@ class BackwardBlock {
     shared_.sums[row][warp_index()][(last_ & kBackwardStates) + state_of(0)] = sum;
   }
 
+  // Of the lanes that own the same channel.
+  __device__ bool is_first_owner() const { return kChannels == 4 || low_ == 0; }
+
   // The gradients of the channel that this thread owns. If two lanes own it, one stores du and the other ddelta.
   __device__ void store_own(Own own, int t, int row, bool is_stored) {
     if constexpr (Tile::kSplit) {
       const int64_t at = (batch_ * p_.sequences.length + t) * p_.channels.dim + block_channel_ + own_;
       if (is_stored && !p_.is_first_part) own.qA += p_.sums_qA[at], own.GB += p_.sums_GB[at];
       __syncwarp();  // both lanes of a channel have read
-      const bool is_writer = kChannels == 4 || low_ == 0;
-      if (is_stored && !p_.is_last_part && is_writer) p_.sums_qA[at] = own.qA, p_.sums_GB[at] = own.GB;
+      if (is_stored && !p_.is_last_part && is_first_owner()) p_.sums_qA[at] = own.qA, p_.sums_GB[at] = own.GB;
       is_stored = is_stored && p_.is_last_part;
     }
     const float delta = shared_.delta[row][own_], dy = shared_.dy[row][own_], u = to_float(shared_.u[row][own_]);
@@ -469,7 +471,7 @@ class BackwardBlock {
       if (is_stored) *own.du = from_float<T>(du);
       if (is_stored) *own.ddelta = from_float<T>(ddelta);
     } else {
-      if (is_stored) *(low_ == 0 ? own.du : own.ddelta) = from_float<T>(choose(low_, ddelta, du));
+      if (is_stored) *(is_first_owner() ? own.du : own.ddelta) = from_float<T>(choose(low_, ddelta, du));
     }
   }
 
@@ -498,8 +500,8 @@ class BackwardBlock {
       }
     });
     const int64_t own = sequence_ * p_.channels.dim + block_channel_ + own_;
-    if (is_channel_ && p_.dD) p_.dD[own] = dD_;
-    if (is_channel_ && p_.ddelta_bias) p_.ddelta_bias[own] = ddelta_bias_;
+    if (is_channel_ && is_first_owner() && p_.dD) p_.dD[own] = dD_;
+    if (is_channel_ && is_first_owner() && p_.ddelta_bias) p_.ddelta_bias[own] = ddelta_bias_;
   }
 
   const BackwardParams<T>& p_;

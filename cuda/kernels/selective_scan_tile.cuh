@@ -101,7 +101,7 @@ class TileSource {
     const bool is_B = column < Tile::kStates;
     const int64_t state = where.first_state + column % Tile::kStates;
     states_ = is_B ? B.data : C.data;
-    states_stride_ = is_B ? B.step_stride : C.step_stride;
+    states_stride_ = is_B ? B.step_stride : C.step_stride;  // 0 if it is absent
     const int64_t count = states_ ? where.states - state : 0;
     state_count_ = static_cast<int>(max(int64_t{0}, min(count, int64_t{kVector})));
     if (states_) {

@@ -25,10 +25,10 @@ interface DemoOptions {
 
 // Chosen so that two processor cores need about three minutes and the sample is recognisably TypeScript.
 const settings = {
-  model: { dModel: 128, nLayer: 4 },
+  model: { dModel: 192, nLayer: 4 },
   length: 256,
   batch: 8,
-  steps: 1500,
+  steps: 1200,
   lr: 5e-3,
   evaluateEvery: 100,
   evaluateBatches: 10,

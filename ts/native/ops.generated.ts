@@ -629,7 +629,7 @@ export interface Kernels<T> {
    * - gradient: [size], float32
    * - m: [size], float32
    * - v: [size], float32
-   * - hyperparameters: [seven], float32
+   * - hyperparameters: [nine], float32
    * - gradientScale: [], float32
    * - copy: [size], floating
    */

@@ -155,8 +155,8 @@ export class AdamW implements Disposable {
           if (!bucket.ready) continue;
           const { parameter, gradient, m, v, lrScale, weightDecay } = bucket;
           const hyperparameters = Tensor.from(
-            Float32Array.of(this.lr * lrScale, b1, b2, this.eps, weightDecay, c1, c2),
-            [7],
+            Float32Array.of(this.lr * lrScale, b1, 1 - b1, b2, 1 - b2, this.eps, weightDecay, c1, c2),
+            [9],
             { device: parameter.device },
           );
           kernels.adamw({ parameter, gradient, m, v, hyperparameters, gradientScale: this.#gradientScale });

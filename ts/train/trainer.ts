@@ -220,6 +220,8 @@ class StepLog {
   readonly #start = performance.now();
   #since = performance.now();
   #last = 0;
+  #recentTokens = 0;
+  #recentSeconds = 0;
   #before: Promise<unknown> = Promise.resolve();
 
   constructor(tokensPerStep: number, metrics: MetricsFile | undefined) {
@@ -257,10 +259,13 @@ class StepLog {
     return result;
   }
 
+  // Losses of short steps arrive in pairs: the rate is a mean over about ten steps.
   #rate(since: number, now: number): number {
-    const seconds = (now - Math.max(since, this.#last)) / 1000;
+    const seconds = Math.max(0, now - Math.max(since, this.#last)) / 1000;
     this.#last = now;
-    return seconds > 0 ? this.#tokensPerStep / seconds : 0;
+    this.#recentTokens = 0.9 * this.#recentTokens + this.#tokensPerStep;
+    this.#recentSeconds = 0.9 * this.#recentSeconds + seconds;
+    return this.#recentSeconds > 0 ? this.#recentTokens / this.#recentSeconds : 0;
   }
 }
 

@@ -1,0 +1,16 @@
+// Errors that only the data can tell. Compiled once: strings and Error bring symbols that all instruction sets share.
+#pragma once
+#include <cstdint>
+
+#include "cpp/core/tensor.h"
+
+namespace statespace::cpu {
+
+// ERR_INDEX: "embeddingForward: id 70 at position 3 is outside the table of 65 rows".
+[[noreturn]] void throw_outside(const char* op, const char* what, int32_t value, int64_t position, const char* where,
+                                int64_t size, const char* unit);
+
+// ERR_ARGUMENT unless the boundaries of packed sequences go from 0 to `length` without a step back; none are fine.
+void check_boundaries(const Tensor& cu_seqlens, int64_t length, const char* op);
+
+}  // namespace statespace::cpu
