@@ -54,7 +54,7 @@ struct GroupRows {
   bool is_vectorizable() const { return Rows<T>(data, batch_stride, step_stride).is_vectorizable(group_stride); }
 };
 
-// Which part of the problem a block works on: the channels [first, limit) of one group, in one sequence.
+// How blocks are laid over channels: a block has channels of one group only.
 struct Channels {
   int64_t dim = 0, per_group = 0;
   int blocks_per_group = 0, blocks = 0;  // of `block_channels` each
@@ -67,8 +67,8 @@ struct Channels {
         blocks(blocks_per_group * static_cast<int>(groups)) {}
 };
 
-// `value` is the same in all lanes; a ballot lets the compiler know, which else prepares every shuffle in a loop that
-// depends on it for diverged warps.
+// `value` is the same in all lanes. A ballot lets the compiler know, so that it and what follows from it need no
+// register of each thread; the forward kernel would spill.
 __device__ inline int warp_uniform(int value) {
   return static_cast<int>(__ballot_sync(kFullWarp, value >> lane_index() & 1));
 }

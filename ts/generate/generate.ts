@@ -2,30 +2,12 @@
 import { noGrad } from "../autograd/mode.ts";
 import { makeError } from "../native/errors.ts";
 import { checkSampling } from "../ops/sample.ts";
-import { reshape, slice } from "../ops/view.ts";
-import type { Device } from "../tensor/device.ts";
 import { scope } from "../tensor/scope.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { Decoder, type GenerationState, type LanguageModel, lastLogits } from "./decoder.ts";
 import { Sampler, type SamplerOptions } from "./sampler.ts";
 import { TextStream } from "./text_stream.ts";
 import type { Tokenizer } from "./tokenizer.ts";
-
-/** What a model remembers of the tokens so far. */
-export interface GenerationState {
-  dispose(): void;
-}
-
-/** What generation asks of a model. */
-export interface LanguageModel<S extends GenerationState = GenerationState> {
-  readonly device: Device;
-  readonly vocabSize: number;
-  readonly tokenizer?: Tokenizer | null | undefined;
-  initialState(batch: number): S;
-  /** ids (1, length), and the state so far: logits (1, vocab) or (1, length, vocab), and the state after them. */
-  prefill(ids: Tensor, state?: S): { logits: Tensor; state: S };
-  /** tokens (1): logits (1, vocab) of the next; the state is updated in place. */
-  step(tokens: Tensor, state: S): Tensor;
-}
 
 /** Options of `generate`. */
 export interface GenerateOptions extends SamplerOptions {
@@ -133,14 +115,6 @@ async function prefill<S extends GenerationState>(
   }
 }
 
-/** (1, vocab) of the last position, without padded tokens. */
-function lastLogits(logits: Tensor, tokens: number): Tensor {
-  const vocab = logits.shape.at(-1) as number;
-  const flat = reshape(logits, [-1, vocab]);
-  const rows = flat.shape[0] as number;
-  return slice(slice(flat, 0, rows - 1, rows), 1, 0, Math.min(tokens, vocab));
-}
-
 async function toIds(prompt: Prompt, tokenizer: Tokenizer | undefined, vocabSize: number): Promise<Int32Array> {
   if (typeof prompt !== "string") {
     return checkIds(prompt instanceof Tensor ? await prompt.data() : prompt, vocabSize);
@@ -203,7 +177,7 @@ async function* run<S extends GenerationState>(
   const drawable = tokenizer?.vocabSize ?? model.vocabSize;
   let state: S | undefined;
   let sampler: Sampler | undefined;
-  let logits: Tensor | undefined;
+  let decoder: Decoder<S> | undefined;
   try {
     abort.check();
     const ids = await toIds(prompt, tokenizer, model.vocabSize);
@@ -212,14 +186,14 @@ async function* run<S extends GenerationState>(
     sampler = new Sampler(ids, model.device, options);
     const start = await prefill(model, ids, state, options.prefillChunk, drawable, abort);
     state = start.state;
-    let current = start.logits;
-    logits = current;
+    decoder = new Decoder(model, sampler, state, start.logits, drawable);
+    let reading = decoder.first();
     for (let n = 1; n <= maxTokens; n++) {
       const last = n === maxTokens;
-      const step = advance(model, sampler, current, state, last, drawable);
-      current.dispose();
-      logits = current = step.next;
-      const token = (await abort.race(step.reading))[0] as number;
+      // The next step is enqueued before this token is read: the device never waits for JavaScript.
+      const next = last ? reading : decoder.next(maxTokens - n);
+      const token = (await abort.race(reading))[0] as number;
+      reading = next;
       const ended = last || stopTokens.includes(token);
       if (!text) {
         yield { token };
@@ -234,26 +208,8 @@ async function* run<S extends GenerationState>(
     }
   } finally {
     abort.close();
-    logits?.dispose();
+    decoder?.dispose();
     sampler?.dispose();
     state?.dispose();
   }
-}
-
-/** Enqueues the draw and, before the token is read, the step that it feeds: the device never waits for JavaScript. */
-function advance<S extends GenerationState>(
-  model: LanguageModel<S>,
-  sampler: Sampler,
-  logits: Tensor,
-  state: S,
-  last: boolean,
-  drawable: number,
-): { reading: Promise<Float32Array | Int32Array>; next: Tensor } {
-  return noGrad(() =>
-    scope(() => {
-      const token = sampler.draw(logits);
-      const next = last ? token : lastLogits(model.step(token, state), drawable);
-      return { reading: token.data(), next };
-    }),
-  );
 }

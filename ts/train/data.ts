@@ -43,7 +43,7 @@ function need(ok: boolean, name: string, value: unknown, expected: string): void
  * Windows of one long sequence of tokens. Each epoch visits every window of the training part once, in a new order and
  * at a new phase. Batch `k` is the same whenever and however often it is asked for.
  */
-export class Dataset {
+export class Dataset implements AsyncDisposable {
   readonly source: TokenSource;
   readonly vocabSize: number;
   readonly tokenizer: Tokenizer | undefined;
@@ -140,8 +140,13 @@ export class Dataset {
     return { tokens: this.source.length, hash: hash32(...first, ...last) };
   }
 
+  /** Closes the file. */
   close(): Promise<void> {
     return this.source.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 }
 

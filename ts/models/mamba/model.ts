@@ -78,6 +78,8 @@ export class MambaLM extends Module {
   activationDtype: DType;
   /** Turns text into ids for `generate`. */
   tokenizer: Tokenizer | null = null;
+  /** `step` may be recorded and replayed, see `LanguageModel`. */
+  readonly recordable = true;
 
   /**
    * @param config settings, or a parsed config.json of Hugging Face or state-spaces
