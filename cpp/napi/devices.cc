@@ -29,10 +29,10 @@ BackendReport unusable(std::string reason, std::string remedy) {
 
 BackendReport open_backend(const std::string& path, std::vector<Device*>& devices) {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  if (!library) return unusable(dlerror(), "rebuild with `npx statespace build --cuda`");
+  if (!library) return unusable(dlerror(), "rebuild with `npx statespace build`");
   using Open = Backend* (*)(uint64_t);
   auto open = reinterpret_cast<Open>(dlsym(library, "statespace_open_backend"));
-  if (!open) return unusable(path + " is not a statespace backend", "rebuild with `npx statespace build --cuda`");
+  if (!open) return unusable(path + " is not a statespace backend", "rebuild with `npx statespace build`");
   Backend* backend = open(layout_hash(AllOps{}));
   if (!backend) {
     return unusable(path + " was built from other sources than the addon", "rebuild both with `npm run build`");

@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
 import "../autograd/tape.ts";
 import { benchCommand } from "./bench.ts";
+import { buildCommand } from "./build.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
 import { generateCommand } from "./generate.ts";
@@ -20,6 +21,7 @@ function program(): Command {
     generateCommand(),
     benchCommand(),
     inspectCommand(),
+    buildCommand(),
     demoCommand(),
   ];
   const top = new Command("statespace")

@@ -16,7 +16,7 @@ export function note(text: string): void {
 
 /** `code: message`, and the remedy on a line of its own. */
 export function describeError(error: unknown): string {
-  if (process.env["STATESPACE_DEBUG"] && error instanceof Error) return error.stack ?? String(error);
+  if (process.env.STATESPACE_DEBUG && error instanceof Error) return error.stack ?? String(error);
   if (error instanceof StateSpaceError) {
     const { code, message, remedy } = error;
     const plain = remedy && message.endsWith(`. ${remedy}`) ? message.slice(0, -remedy.length - 2) : message;

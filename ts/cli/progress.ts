@@ -117,6 +117,6 @@ class Lines implements Progress {
 
 /** A bar on a terminal, unless NO_COLOR or CI is set; else a line now and then. */
 export function progress(steps: number, from: number): Progress {
-  const plain = !process.stderr.isTTY || process.env["NO_COLOR"] || process.env["CI"];
+  const plain = !process.stderr.isTTY || process.env.NO_COLOR || process.env.CI;
   return plain ? new Lines(steps) : new Bar(steps, from);
 }

@@ -47,14 +47,14 @@ const direct = [
 function merged(settings: Record<string, unknown>, options: TrainOptions): RunConfig {
   const all: Record<string, unknown> = { ...settings };
   for (const name of direct) if (options[name] !== undefined) all[name] = options[name];
-  if (options.data !== undefined) all["data"] = options.data;
+  if (options.data !== undefined) all.data = options.data;
   if (options.dModel !== undefined || options.layers !== undefined) {
-    const model = { ...(all["model"] as object | undefined) } as Record<string, unknown>;
-    if (options.dModel !== undefined) model["dModel"] = options.dModel;
-    if (options.layers !== undefined) model["nLayer"] = options.layers;
-    all["model"] = model;
+    const model = { ...(all.model as object | undefined) } as Record<string, unknown>;
+    if (options.dModel !== undefined) model.dModel = options.dModel;
+    if (options.layers !== undefined) model.nLayer = options.layers;
+    all.model = model;
   }
-  if (all["data"] === undefined) {
+  if (all.data === undefined) {
     throw makeError("ERR_ARGUMENT", "train: there is nothing to train on", {
       remedy: "give --data FILE, or a config file with data",
     });

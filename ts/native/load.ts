@@ -63,7 +63,7 @@ export function cudaReport(): BackendReport {
         usable: false,
         code: "ERR_CUDA_NOT_BUILT",
         reason: "the CUDA library of statespace is not there: it is built where nvcc is found",
-        remedy: "install the CUDA toolkit 12 or 13, then run: npx statespace build --cuda",
+        remedy: "install the CUDA toolkit 12 or 13, then run: npx statespace build",
         details: "{}",
       };
   return cuda;
