@@ -89,12 +89,20 @@ async function examine(): Promise<Findings> {
 }
 
 function describeValue(value: unknown): string {
+  if (typeof value === "object" && value !== null && "found" in value) return describeLibrary(value);
   if (value === null || value === undefined) return "none";
   if (Array.isArray(value)) return value.length === 0 ? "none" : value.map(describeValue).join("; ");
   if (typeof value !== "object") return String(value);
   return Object.entries(value)
     .map(([name, inner]) => `${name} ${describeValue(inner)}`)
     .join(", ");
+}
+
+function describeLibrary(library: { found?: unknown; version?: unknown; path?: unknown; attempts?: unknown }): string {
+  if (library.found) return [library.version, library.path].filter(Boolean).join(", ");
+  return Array.isArray(library.attempts) && library.attempts.length > 0
+    ? `not found: ${library.attempts.map(describeValue).join("; ")}`
+    : "not looked for";
 }
 
 function describe(findings: Findings): string {

@@ -1,10 +1,10 @@
 // statespace generate: text from a model in a folder, as it comes.
 import { Command } from "commander";
 import { generate } from "../generate/generate.ts";
+import { loadVocabulary } from "../generate/vocabulary.ts";
 import { MambaLM } from "../models/mamba/model.ts";
 import { makeError } from "../native/errors.ts";
 import type { DeviceSpec } from "../tensor/device.ts";
-import { loadVocabulary } from "../train/vocabulary.ts";
 import { collect, deviceSpec, idList, integer, real } from "./arguments.ts";
 import { interruptible, note, print } from "./output.ts";
 import { modelFolder } from "./run_folder.ts";

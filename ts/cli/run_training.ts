@@ -1,12 +1,12 @@
 // A training run from its settings to its report; `train` and `demo` share it.
 import { generate } from "../generate/generate.ts";
+import { saveVocabulary } from "../generate/vocabulary.ts";
 import { MambaLM } from "../models/mamba/model.ts";
 import { type Device, type DeviceSpec, device as findDevice } from "../tensor/device.ts";
 import { manualSeed } from "../tensor/random.ts";
 import { type Dataset, textDataset, tokenDataset } from "../train/data.ts";
 import { writeReport } from "../train/report.ts";
 import { Trainer } from "../train/trainer.ts";
-import { saveVocabulary } from "../train/vocabulary.ts";
 import { interruptible, note } from "./output.ts";
 import { duration, progress } from "./progress.ts";
 import { type RunConfig, writeRunConfig } from "./run_config.ts";

@@ -1,4 +1,6 @@
 // Training: data, the loop, and what a run leaves behind.
+
+export { loadVocabulary, saveVocabulary } from "../generate/vocabulary.ts";
 export {
   type Batch,
   type DataFingerprint,
@@ -14,4 +16,3 @@ export type { Precision, TrainableModel, TrainerOptions } from "./options.ts";
 export { writeReport } from "./report.ts";
 export { TokenArray, TokenFile, type TokenFormat, type TokenSource } from "./tokens.ts";
 export { type StepResult, Trainer } from "./trainer.ts";
-export { loadVocabulary, saveVocabulary } from "./vocabulary.ts";

@@ -1,5 +1,6 @@
 // All that a run needs to go on exactly: weights, moments, random stream, step; and the data it belongs to.
 import { join } from "node:path";
+import { saveVocabulary } from "../generate/vocabulary.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import { readJsonFile } from "../io/json.ts";
 import { loadTensors, saveTensors } from "../io/safetensors.ts";
@@ -9,7 +10,6 @@ import { rngState, setRngState } from "../tensor/random.ts";
 import { scope } from "../tensor/scope.ts";
 import type { DataFingerprint, Dataset } from "./data.ts";
 import type { TrainableModel } from "./options.ts";
-import { saveVocabulary } from "./vocabulary.ts";
 
 const version = 1;
 

@@ -2,6 +2,7 @@
 import { isGradEnabled, noGrad } from "../../autograd/mode.ts";
 import { type GeneratedPart, type GenerateOptions, generate } from "../../generate/generate.ts";
 import type { Tokenizer } from "../../generate/tokenizer.ts";
+import { saveVocabulary } from "../../generate/vocabulary.ts";
 import type { DType } from "../../native/dtype.ts";
 import { makeError } from "../../native/errors.ts";
 import { integer, limits, oneOf } from "../../nn/check.ts";
@@ -109,13 +110,14 @@ export class MambaLM extends Module {
   }
 
   /**
-   * Writes config.json and model.safetensors with Hugging Face's names; a tied head is left out. Each file is replaced
+   * Writes config.json and model.safetensors with Hugging Face's names, and vocabulary.json; a tied head is left out. Each file is replaced
    * when it is complete. Do not train before it is done.
    *
    * @throws StateSpaceError with code ERR_DISK_FULL or ERR_IO
    */
   async save(folder: string): Promise<void> {
     await savePretrained(folder, this.config, this.stateDict());
+    await saveVocabulary(folder, this.tokenizer);
   }
 
   /** Where the parameters are. */

@@ -1,5 +1,5 @@
 // Models in folders: config.json and model.safetensors.
-import { type TokenizerDescription, tokenizerFrom } from "../../generate/tokenizer.ts";
+import { loadVocabulary } from "../../generate/vocabulary.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import { malformed } from "../../io/errors.ts";
 import { filesIn, pathIn } from "../../io/folder.ts";
@@ -14,8 +14,6 @@ import type { MambaLM, MambaLMOptions } from "./model.ts";
 export type PretrainedOptions = MambaLMOptions;
 
 const weightsFile = "model.safetensors";
-// Written by the trainer, where its tokenizer can be written down.
-const vocabularyFile = "vocabulary.json";
 
 /** @internal */
 export async function savePretrained(
@@ -103,10 +101,7 @@ export async function loadPretrained(
     setRngState(random);
     try {
       await fill(model, file, names);
-      if (files.includes(vocabularyFile)) {
-        const description = await readJsonFile(pathIn(folder, vocabularyFile));
-        model.tokenizer = tokenizerFrom(description as unknown as TokenizerDescription);
-      }
+      model.tokenizer = (await loadVocabulary(folder)) ?? null;
     } catch (error) {
       model.dispose();
       throw error;
