@@ -45,8 +45,20 @@ put(process.execPath, "node");
 spawnSync("strip", ["--strip-debug", join(staging, "node")]);
 for (const file of ["package.json", ".mocharc.json", "dist", "dist-test", "dist-bench"]) put(file);
 for (const file of ["statespace.node", "libstatespace_cuda.so"]) put(join("build", "Release", file));
+// Tests of the sources and of the build tree stay at home.
+for (const path of [
+  "architecture.test.js",
+  "conformance.test.js",
+  "kernels.test.js",
+  "ptxas.test.js",
+  "replay.test.js",
+  "native",
+  "docs",
+]) {
+  rmSync(join(staging, "dist-test", path), { recursive: true });
+}
 const packages = new Set();
-for (const name of [...Object.keys(own.dependencies), "mocha", "chai", "benchmark", "uplot"])
+for (const name of [...Object.keys(own.dependencies), "mocha", "chai", "benchmark", "@types/node"])
   withDependencies(name, packages);
 for (const name of packages) put(join("node_modules", name));
 const golden = process.env.STATESPACE_GOLDEN ?? join(root, "..", "shared", "golden");
