@@ -6,7 +6,7 @@ import { suites } from "./cases/index.ts";
 import type { Ops } from "./cases/ops.ts";
 import { array } from "./reference/array.ts";
 import { expectClose, tolerance } from "./support/close.ts";
-import { isEmulated, testDevices } from "./support/devices.ts";
+import { testDevices } from "./support/devices.ts";
 
 // The optimiser's step is no op of users, but is tested like one.
 const tested = { ...ops, adamw: kernels.adamw } as unknown as Ops<Tensor>;
@@ -59,7 +59,7 @@ for (const device of testDevices()) {
     for (const suite of suites) {
       describe(suite.op, () => {
         for (const testCase of suite.cases) {
-          if (testCase.benchmark || (isEmulated(device) && testCase.cost !== "small")) continue;
+          if (testCase.benchmark) continue;
           for (const dtype of testCase.dtypes) {
             it(`${testCase.name}, ${dtype}`, () => check(suite, testCase, dtype, device));
           }

@@ -1,5 +1,13 @@
 // The public names.
 export { checkpoint } from "./autograd/checkpoint.ts";
+export {
+  type Definition,
+  differentiable,
+  type InputGradients,
+  noGradient,
+  type TensorInputs,
+  type Wanted,
+} from "./autograd/differentiable.ts";
 export { noGrad } from "./autograd/mode.ts";
 
 import "./autograd/tape.ts";
