@@ -83,7 +83,8 @@ describe("process", () => {
     expect(await alive.item().catch((e: Error) => e.message)).to.include("[2]");
   });
 
-  it("costs less than 5 microseconds of the JavaScript thread to enqueue an op", async () => {
+  it("costs less than 5 microseconds of the JavaScript thread to enqueue an op", async function () {
+    this.retries(2); // other programs on the machine may disturb a measurement
     using x = Tensor.from([1, 2], [2], { device: "cpu" });
     const times: number[] = [];
     for (let round = 0; round < 30; round++) {
@@ -96,7 +97,8 @@ describe("process", () => {
     expect(median).to.be.below(5);
   });
 
-  it("leaves the event loop free while all cores compute: p99 delay under 20 ms", async () => {
+  it("leaves the event loop free while all cores compute: p99 delay under 20 ms", async function () {
+    this.retries(2); // other programs on the machine may disturb a measurement
     const cpu = { device: "cpu" } as const;
     using a = Tensor.randn([512, 1024], cpu);
     using b = Tensor.randn([1024, 1024], cpu);
