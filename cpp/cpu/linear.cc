@@ -68,4 +68,15 @@ void run(const LinearBackwardWeight& op) {
   if (op.dy.dtype == DType::float16) sum_rows<f16>(op.dy, dbias);
 }
 
+template <>
+void run(const LinearPack& op) {
+  pack(op.weight.dim(1), op.weight.dim(0), transposed(op.weight), op.dtype, op.packed.data);
+}
+
+template <>
+void run(const LinearPackedForward& op) {
+  const PackedMatrix packed = {op.packed.data, op.packed.dtype, op.packed.dim(1), op.y.dim(-1)};
+  gemm_packed(op.x.rows(), view(op.x), packed, target(op.y), {.bias = static_cast<const float*>(op.bias.data)});
+}
+
 }  // namespace statespace::cpu::STATESPACE_ISA

@@ -22,20 +22,21 @@
 
 namespace statespace {
 
-using AllOps = OpList<
-    SelectiveScanForward, SelectiveScanBackward, SelectiveStateUpdate, CausalConv1dForward, CausalConv1dBackward,
-    CausalConv1dUpdate, AssociativeScanForward, AssociativeScanBackward, LinearForward, LinearBackwardInput,
-    LinearBackwardWeight, Matmul, EmbeddingForward, EmbeddingBackward, RmsNormForward, RmsNormBackward,
-    LayerNormForward, LayerNormBackward, CrossEntropyForward, CrossEntropyBackward,  //
-    Binary<BinaryKind::add>, Binary<BinaryKind::sub>, Binary<BinaryKind::mul>, Binary<BinaryKind::div>,  //
-    Unary<UnaryKind::neg>, Unary<UnaryKind::abs>, Unary<UnaryKind::exp>, Unary<UnaryKind::log>, Unary<UnaryKind::sqrt>,
-    Unary<UnaryKind::square>, Unary<UnaryKind::relu>, Unary<UnaryKind::sigmoid>, Unary<UnaryKind::tanh>,
-    Unary<UnaryKind::silu>, Unary<UnaryKind::gelu>, Unary<UnaryKind::softplus>,  //
-    UnaryBackward<UnaryKind::neg>, UnaryBackward<UnaryKind::abs>, UnaryBackward<UnaryKind::exp>,
-    UnaryBackward<UnaryKind::log>, UnaryBackward<UnaryKind::sqrt>, UnaryBackward<UnaryKind::square>,
-    UnaryBackward<UnaryKind::relu>, UnaryBackward<UnaryKind::sigmoid>, UnaryBackward<UnaryKind::tanh>,
-    UnaryBackward<UnaryKind::silu>, UnaryBackward<UnaryKind::gelu>, UnaryBackward<UnaryKind::softplus>,  //
-    Scale, Accumulate, Copy, Fill, Arange, RandomUniform, RandomNormal, Dropout, Sum, AdamW, SumSquares, ClipScale,
-    Sample>;
+using AllOps =
+    OpList<SelectiveScanForward, SelectiveScanBackward, SelectiveStateUpdate, CausalConv1dForward, CausalConv1dBackward,
+           CausalConv1dUpdate, AssociativeScanForward, AssociativeScanBackward, LinearForward, LinearBackwardInput,
+           LinearBackwardWeight, LinearPack, LinearPackedForward, Matmul, EmbeddingForward, EmbeddingBackward,
+           RmsNormForward, RmsNormBackward, LayerNormForward, LayerNormBackward, CrossEntropyForward,
+           CrossEntropyBackward,                                                                                //
+           Binary<BinaryKind::add>, Binary<BinaryKind::sub>, Binary<BinaryKind::mul>, Binary<BinaryKind::div>,  //
+           Unary<UnaryKind::neg>, Unary<UnaryKind::abs>, Unary<UnaryKind::exp>, Unary<UnaryKind::log>,
+           Unary<UnaryKind::sqrt>, Unary<UnaryKind::square>, Unary<UnaryKind::relu>, Unary<UnaryKind::sigmoid>,
+           Unary<UnaryKind::tanh>, Unary<UnaryKind::silu>, Unary<UnaryKind::gelu>, Unary<UnaryKind::softplus>,  //
+           UnaryBackward<UnaryKind::neg>, UnaryBackward<UnaryKind::abs>, UnaryBackward<UnaryKind::exp>,
+           UnaryBackward<UnaryKind::log>, UnaryBackward<UnaryKind::sqrt>, UnaryBackward<UnaryKind::square>,
+           UnaryBackward<UnaryKind::relu>, UnaryBackward<UnaryKind::sigmoid>, UnaryBackward<UnaryKind::tanh>,
+           UnaryBackward<UnaryKind::silu>, UnaryBackward<UnaryKind::gelu>, UnaryBackward<UnaryKind::softplus>,  //
+           Scale, Accumulate, Copy, Fill, Arange, RandomUniform, RandomNormal, Dropout, Sum, AdamW, SumSquares,
+           ClipScale, Sample>;
 
 }  // namespace statespace

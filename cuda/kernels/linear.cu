@@ -1,6 +1,7 @@
 // y = x weight^T + bias, and its two backward products.
 #include "cpp/ops/linear.h"
 
+#include "cpp/ops/copy.h"
 #include "cuda/kernels/gemm.cuh"
 #include "cuda/kernels/sum.cuh"
 
@@ -55,6 +56,20 @@ void run(const LinearBackwardWeight& op, Context& context) {
   const int64_t rows = op.x.rows(), outputs = op.dy.dim(-1);
   multiply(outputs, op.x.dim(-1), rows, transposed(op.dy), as_is(op.x), op.dweight, nullptr, context);
   if (op.with_bias) sum_middle(op.dy, {1, rows, outputs, op.dy.row_stride()}, 1.0f, op.dbias, context);
+}
+
+// Products read a weight where it lies, so packing is a copy.
+template <>
+void run(const LinearPack& op, Context& context) {
+  Copy copy = {op.weight, op.dtype, op.packed};
+  copy.y.shape[0] = op.weight.dim(0);
+  run(copy, context);
+}
+
+template <>
+void run(const LinearPackedForward& op, Context& context) {
+  multiply(op.x.rows(), op.y.dim(-1), op.packed.dim(1), as_is(op.x), transposed(op.packed), op.y, op.bias.as<float>(),
+           context);
 }
 
 }  // namespace statespace::cuda

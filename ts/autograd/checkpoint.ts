@@ -2,7 +2,7 @@
 import { rngState, setRngState } from "../tensor/random.ts";
 import { scope } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { enableGrad, isGradEnabled, noGrad } from "./mode.ts";
+import { enableGrad, firstPass, isGradEnabled } from "./mode.ts";
 import { nextSequence, type TapeNode } from "./tape.ts";
 
 /**
@@ -13,7 +13,7 @@ import { nextSequence, type TapeNode } from "./tape.ts";
 export function checkpoint<I extends Tensor[]>(fn: (...inputs: I) => Tensor, ...inputs: I): Tensor {
   if (!isGradEnabled()) return fn(...inputs);
   const random = rngState();
-  const output = noGrad(() => fn(...inputs));
+  const output = firstPass(() => fn(...inputs));
   const node: TapeNode = {
     name: "checkpoint",
     sequence: nextSequence(),

@@ -5,10 +5,16 @@ import { makeError } from "../native/errors.ts";
 let enabled = true;
 const asyncOff = new AsyncLocalStorage<true>();
 let openAsync = 0;
+let comesAgain = false;
 
 /** Whether operations are recorded for `backward()` now. */
 export function isGradEnabled(): boolean {
   return enabled && !(openAsync > 0 && asyncOff.getStore());
+}
+
+/** Whether nothing computed now is ever differentiated: not in a `checkpoint`, which computes once more. */
+export function isInference(): boolean {
+  return !isGradEnabled() && !comesAgain;
 }
 
 function withMode<T>(mode: boolean, name: string, fn: () => T): T {
@@ -43,6 +49,17 @@ export const noGrad: { <T>(fn: () => T): T; async<T>(fn: () => Promise<T>): Prom
     },
   },
 );
+
+/** @internal runs `fn` without recording, for a result that is computed once more with it */
+export function firstPass<T>(fn: () => T): T {
+  const before = comesAgain;
+  comesAgain = true;
+  try {
+    return noGrad(fn);
+  } finally {
+    comesAgain = before;
+  }
+}
 
 /** @internal runs `fn` with recording on, whatever is around */
 export function enableGrad<T>(fn: () => T): T {

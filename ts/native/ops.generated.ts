@@ -183,6 +183,26 @@ export interface Kernels<T> {
     into?: { dweight?: T | undefined; dbias?: T | undefined },
   ): { dweight: T; dbias: T | null };
   /**
+   * - weight: [outputs, inputs], floating
+   * - dtype: float32 or bfloat16, as which the weight is kept
+   * - packed (result): [lanes, inputs], chosen
+   */
+  linearPack(
+    args: { weight: T; dtype: DType },
+    into?: { packed?: T | undefined },
+  ): { packed: T };
+  /**
+   * - x: [..., inputs], same
+   * - packed: [lanes, inputs], floating
+   * - bias: [outputs], float32
+   * - outputs: rows of the weight that was packed
+   * - y (result): [..., outputs], same
+   */
+  linearPackedForward(
+    args: { x: T; packed: T; bias?: T | null | undefined; outputs: number },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
    * - a: [..., rows, inner], same
    * - b: [..., inner, columns], same
    * - y (result): [..., rows, columns], same
@@ -684,6 +704,8 @@ export const kernelNames: readonly (keyof Kernels<unknown>)[] = [
   "linearForward",
   "linearBackwardInput",
   "linearBackwardWeight",
+  "linearPack",
+  "linearPackedForward",
   "matmul",
   "embeddingForward",
   "embeddingBackward",

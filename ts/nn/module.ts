@@ -239,6 +239,5 @@ function overwrite(target: Tensor, value: Tensor): void {
   if (target === value) return;
   const here = transferred(value, target.device);
   kernels.copy({ x: here, dtype: target.dtype }, { y: target });
-  target._version++;
   if (here !== value) here.dispose();
 }

@@ -45,6 +45,7 @@ export function parameterOptions(tensor: Tensor): Readonly<ParameterOptions> | u
 /** @internal marks a tensor without touching `requiresGrad` */
 export function adoptParameter(tensor: Tensor, options: ParameterOptions): Tensor {
   marks.set(tensor, { ...options });
+  tensor._keepsPacked = true;
   currentScope()?.forget(tensor);
   return tensor;
 }

@@ -6,6 +6,7 @@ import { parameterOptions } from "../nn/parameter.ts";
 import { kernels } from "../tensor/kernels.ts";
 import { scope } from "../tensor/scope.ts";
 import { denseStrides, Tensor, viewOf } from "../tensor/tensor.ts";
+import { written } from "../tensor/written.ts";
 import { type Bucket, type BucketSettings, FlatBucket, isDense, LooseBucket } from "./bucket.ts";
 
 /** Options of `AdamW`; the defaults are PyTorch's but for the learning rate, which must be given. */
@@ -160,7 +161,7 @@ export class AdamW implements Disposable {
             { device: parameter.device },
           );
           kernels.adamw({ parameter, gradient, m, v, hyperparameters, gradientScale: this.#gradientScale });
-          for (const { tensor } of bucket.entries) tensor._version++;
+          for (const { tensor } of bucket.entries) written(tensor);
         }
       }),
     );

@@ -47,7 +47,6 @@ export function clipGradNorm(target: AdamW | Module | Iterable<Tensor>, maxNorm:
       for (const gradient of gradients) {
         const factor = expandView(converted(scale, gradient.dtype), gradient.shape);
         kernels.mul({ a: gradient, b: factor }, { y: gradient });
-        gradient._version++;
       }
       return norm;
     }),

@@ -5,6 +5,7 @@ import { makeError } from "../native/errors.ts";
 import { native } from "../native/load.ts";
 import { type Kernels, kernelNames } from "../native/ops.generated.ts";
 import { adopt, Tensor } from "./tensor.ts";
+import { written } from "./written.ts";
 
 type Args = Record<string, unknown>;
 
@@ -47,13 +48,14 @@ function bindRow({ name, fields }: RowDescription): (args: Args, into?: Args) =>
     }
     if (into) for (const field of outputs) numbers.push(toNumber(name, field, into[field.name]));
     run(...numbers);
-    for (const field of writes) (args[field.name] as Tensor)._version++;
+    for (const field of writes) written(args[field.name] as Tensor);
     const made: Record<string, Tensor | null> = {};
     for (let i = 0; i < outputs.length; i++) {
       const at = i * wordsPerOutput;
       const output = (outputs[i] as FieldDescription).name;
       const handle = results[at] as number;
       const target = into?.[output];
+      if (target instanceof Tensor) written(target);
       if (handle === 0) {
         made[output] = target instanceof Tensor ? target : null;
         continue;

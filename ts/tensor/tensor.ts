@@ -30,6 +30,12 @@ export interface GraphNode {
   readonly name: string;
 }
 
+/** @internal a weight packed when its version was `version` */
+export interface PackedWeight {
+  readonly packed: Tensor;
+  version: number;
+}
+
 // Frees tensors that were dropped without dispose(): the net below scope, using and dispose.
 const registry = new FinalizationRegistry<number>((handle) => native().release(handle));
 
@@ -52,6 +58,10 @@ export class Tensor implements Disposable {
   readonly _strides: readonly number[];
   /** @internal how often the contents were changed in place */
   _version = 0;
+  /** @internal a weight that stays: worth packing once for many products */
+  _keepsPacked = false;
+  /** @internal the weight as products read it, one for each dtype; see ts/ops/packed_weight.ts */
+  _packed: readonly PackedWeight[] = [];
   /** @internal the operation that made it, and which of its outputs this is */
   _node: GraphNode | null = null;
   /** @internal */
@@ -223,6 +233,8 @@ export class Tensor implements Disposable {
     registry.unregister(this);
     currentScope()?.forget(this);
     native().release(this._handle);
+    for (const { packed } of this._packed) packed.dispose();
+    this._packed = [];
     this._node = null;
   }
 
