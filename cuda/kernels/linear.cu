@@ -2,6 +2,7 @@
 #include "cpp/ops/linear.h"
 
 #include "cpp/ops/copy.h"
+#include "cpp/ops/fill.h"
 #include "cuda/kernels/gemm.cuh"
 #include "cuda/kernels/sum.cuh"
 
@@ -58,12 +59,17 @@ void run(const LinearBackwardWeight& op, Context& context) {
   if (op.with_bias) sum_middle(op.dy, {1, rows, outputs, op.dy.row_stride()}, 1.0f, op.dbias, context);
 }
 
-// Products read a weight where it lies, so packing is a copy.
+// Products read a weight where it lies, so packing is a copy; the rows that fill it up are zero.
 template <>
 void run(const LinearPack& op, Context& context) {
+  const int64_t outputs = op.weight.dim(0);
   Copy copy = {op.weight, op.dtype, op.packed};
-  copy.y.shape[0] = op.weight.dim(0);
+  copy.y.shape[0] = outputs;
   run(copy, context);
+  Fill rest = {op.packed, 0};
+  rest.target.data = op.packed.as<char>() + outputs * op.packed.row_stride() * static_cast<int64_t>(size_of(op.dtype));
+  rest.target.shape[0] -= outputs;
+  run(rest, context);
 }
 
 template <>
