@@ -7,7 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { MambaLM, readMetrics, writeReport } from "statespace";
-import { losses, runTiny, temporaryFolder, writeText } from "./support.ts";
+import { failure, losses, runTiny, temporaryFolder, writeText } from "./support.ts";
 
 const supportModule = new URL("./support.js", import.meta.url).href;
 
@@ -42,15 +42,6 @@ describe("a run's folder", () => {
     text = writeText(folder);
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
-
-  async function failure(work: () => Promise<unknown>): Promise<{ code: string; message: string; remedy: string }> {
-    return work().then(
-      () => {
-        throw new Error("nothing was refused");
-      },
-      (error: unknown) => error as { code: string; message: string; remedy: string },
-    );
-  }
 
   it("has a checkpoint that loads after kill -9 at any moment, and goes on exactly", async () => {
     const run = join(folder, "killed");

@@ -25,6 +25,18 @@ export function writeText(folder: string): string {
   return path;
 }
 
+/** What `work` was refused with. */
+export async function failure(
+  work: () => Promise<unknown>,
+): Promise<{ code: string; message: string; name: string; remedy: string }> {
+  return work().then(
+    () => {
+      throw new Error("nothing was refused");
+    },
+    (error: unknown) => error as { code: string; message: string; name: string; remedy: string },
+  );
+}
+
 export function openText(path: string, options: { length?: number; batch?: number } = {}): Promise<Dataset> {
   return textDataset(path, { length: 32, batch: 4, seed: 3, vocabulary: "characters", ...options });
 }

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import { expect } from "chai";
 import { MambaLM, manualSeed, nn, ops, type StepResult, Tensor as T, type Tensor, Trainer } from "statespace";
-import { losses, openText, runTiny, temporaryFolder, tinyModel, writeText } from "./support.ts";
+import { failure, losses, openText, runTiny, temporaryFolder, tinyModel, writeText } from "./support.ts";
 
 describe("Trainer", () => {
   let folder: string;
@@ -13,15 +13,6 @@ describe("Trainer", () => {
     text = writeText(folder);
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
-
-  async function failure(work: () => Promise<unknown>): Promise<{ code: string; message: string; name: string }> {
-    return work().then(
-      () => {
-        throw new Error("nothing was refused");
-      },
-      (error: unknown) => error as { code: string; message: string; name: string },
-    );
-  }
 
   it("learns, and reports every step in order", async () => {
     const { results, model } = await runTiny(text, { steps: 60, evaluateEvery: 20, evaluateBatches: 3 });
