@@ -14,8 +14,8 @@ import {
   Tensor,
   writeFileAtomic,
 } from "statespace";
-import { onCpu, onEveryDevice } from "../nn/on_device.ts";
 import { readSafeTensors } from "../support/golden.ts";
+import { onCpu, onEveryDevice } from "../support/on_device.ts";
 
 let folder: string;
 before(async () => {

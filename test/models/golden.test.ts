@@ -2,10 +2,10 @@
 import { join } from "node:path";
 import { expect } from "chai";
 import { MambaLM, noGrad, ops, scope, Tensor } from "statespace";
-import { onEveryDevice } from "../nn/on_device.ts";
 import { type Arr, array } from "../reference/array.ts";
 import { expectClose } from "../support/close.ts";
 import { Golden, goldenFolder } from "../support/golden.ts";
+import { onEveryDevice } from "../support/on_device.ts";
 
 const read = async (t: Tensor | null): Promise<Arr> => {
   if (!t) throw new Error("there is no tensor");

@@ -18,8 +18,8 @@ import {
   scope,
   Tensor,
 } from "statespace";
-import { onEveryDevice } from "../nn/on_device.ts";
 import { expectClose } from "../support/close.ts";
+import { onEveryDevice } from "../support/on_device.ts";
 
 let folder: string;
 before(async () => {

@@ -1,7 +1,7 @@
 // Layers: shapes, first values, options out of range.
 import { expect } from "chai";
 import { ArgumentError, manualSeed, nn, ops, Tensor } from "statespace";
-import { onEveryDevice } from "./on_device.ts";
+import { onEveryDevice } from "../support/on_device.ts";
 
 const values = async (t: Tensor): Promise<number[]> => Array.from(await t.data());
 const mean = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0) / list.length;

@@ -4,7 +4,7 @@ import { checkpoint, nn, noGrad, ops, scope, Tensor } from "statespace";
 import { type Arr, array } from "../reference/array.ts";
 import { expectClose, tolerance } from "../support/close.ts";
 import { describeGolden, type Golden, type GoldenCase, transposed } from "../support/golden.ts";
-import { onEveryDevice } from "./on_device.ts";
+import { onEveryDevice } from "../support/on_device.ts";
 
 type Flags = GoldenCase["flags"];
 

@@ -1,7 +1,7 @@
 // Modules: names, states, moves, marks.
 import { expect } from "chai";
 import { ModelFormatError, nn, noGrad, ops, ShapeError, scope, Tensor } from "statespace";
-import { onEveryDevice } from "./on_device.ts";
+import { onEveryDevice } from "../support/on_device.ts";
 
 class Inner extends nn.Module {
   weight = nn.parameter(Tensor.full([2, 3], 1));

@@ -1,6 +1,6 @@
 // Runs a suite on every device under test: tensors that name no device are made there.
 import type { Device } from "statespace";
-import { isEmulated, testDevices } from "../support/devices.ts";
+import { isEmulated, testDevices } from "./devices.ts";
 
 export function onEveryDevice(title: string, suite: (device: Device, emulated: boolean) => void): void {
   for (const device of testDevices()) onDevice(`${title} on ${device.kind}`, device, suite);
