@@ -5,7 +5,7 @@
 
 #include "cpp/cpu/parallel.h"
 #include "cpp/cpu/run.h"
-#include "cpp/cpu/selective_scan_sequences.h"
+#include "cpp/cpu/sequences.h"
 #include "cpp/cpu/simd.h"
 
 namespace statespace::cpu::STATESPACE_ISA {

@@ -2,7 +2,7 @@
 // tile of steps. Channels lie across the lanes; a block of states stays in registers while time runs.
 #pragma once
 #include "cpp/cpu/parallel.h"
-#include "cpp/cpu/selective_scan_sequences.h"
+#include "cpp/cpu/sequences.h"
 #include "cpp/cpu/simd.h"
 
 namespace statespace::cpu::STATESPACE_ISA {
