@@ -1,14 +1,12 @@
 // y = x / (1 - p) where the random number of an element is at least p, else 0.
 #include "cpp/ops/dropout.h"
 
+#include "cpp/cpu/fill.h"
 #include "cpp/cpu/parallel.h"
 #include "cpp/cpu/run.h"
 #include "cpp/cpu/simd.h"
 
 namespace statespace::cpu::STATESPACE_ISA {
-
-// In fill.cc.
-void uniform_numbers(uint64_t seed, uint64_t offset, int64_t first, int64_t count, float* numbers);
 
 namespace {
 

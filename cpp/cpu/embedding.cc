@@ -1,15 +1,13 @@
 // Rows of a table by id, and the sum of gradients by id.
 #include "cpp/ops/embedding.h"
 
+#include "cpp/cpu/copy.h"
 #include "cpp/cpu/failures.h"
 #include "cpp/cpu/parallel.h"
 #include "cpp/cpu/run.h"
 #include "cpp/cpu/simd.h"
 
 namespace statespace::cpu::STATESPACE_ISA {
-
-// In copy.cc.
-void convert_row(const void* x, DType from, void* y, DType to, int64_t n);
 
 namespace {
 

@@ -2,13 +2,12 @@
 #include "cpp/ops/fill.h"
 
 #include "cpp/core/philox.h"
+#include "cpp/cpu/fill.h"
 #include "cpp/cpu/parallel.h"
 #include "cpp/cpu/run.h"
 #include "cpp/cpu/simd.h"
 
 namespace statespace::cpu::STATESPACE_ISA {
-
-void uniform_numbers(uint64_t seed, uint64_t offset, int64_t first, int64_t count, float* numbers);
 
 namespace {
 
@@ -135,7 +134,6 @@ __attribute__((flatten)) void normal_block(const RandomNormal& op, int64_t begin
 
 }  // namespace
 
-// uniform_from_bits of elements first, first + 1, ...; `first` is a multiple of 64. Dropout uses it too.
 void uniform_numbers(uint64_t seed, uint64_t offset, int64_t first, int64_t count, float* numbers) {
   for (int64_t i = 0; i < count; i += kNumbers) {
     uint32_t words[kNumbers];

@@ -3,14 +3,12 @@
 #include "cpp/ops/sample.h"
 
 #include "cpp/core/philox.h"
+#include "cpp/cpu/copy.h"
 #include "cpp/cpu/parallel.h"
 #include "cpp/cpu/run.h"
 #include "cpp/cpu/simd.h"
 
 namespace statespace::cpu::STATESPACE_ISA {
-
-// In copy.cc.
-void convert_row(const void* x, DType from, void* y, DType to, int64_t n);
 
 namespace {
 
