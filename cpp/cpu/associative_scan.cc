@@ -11,19 +11,6 @@ namespace {
 constexpr int64_t kChunks = 16;  // of the chunked algorithm, whatever the number of threads
 constexpr int kVectors = 4;      // that go through time together, to hide the latency of the recurrence
 
-template <typename T>
-STATESPACE_INLINE Vec load_lanes(const T* p, int64_t n) {
-  return __builtin_expect(n == kWidth, 1) ? load(p) : load_partial(p, n);
-}
-template <typename T>
-STATESPACE_INLINE void store_lanes(T* p, Vec v, int64_t n) {
-  if (__builtin_expect(n == kWidth, 1)) {
-    store(p, v);
-  } else {
-    store_partial(p, v, n);
-  }
-}
-
 // Rows in the order of the recurrence.
 template <typename T>
 struct Rows {
@@ -98,7 +85,7 @@ void scan_sequential(const AssociativeScanForward& op) {
 template <typename T>
 void scan_chunked(const AssociativeScanForward& op) {
   const int64_t batch = op.a.shape[0], length = op.a.shape[1], dim = op.a.shape[2];
-  const int64_t row = (dim + kWidth - 1) / kWidth * kWidth, slabs = (dim + kSlab - 1) / kSlab;
+  const int64_t row = padded(dim), slabs = (dim + kSlab - 1) / kSlab;
   const int64_t chunk = (length + kChunks - 1) / kChunks, tasks = batch * kChunks * slabs;
   // [batch][chunk][a, b][row]; the states before the chunks take the place of a.
   float* maps = static_cast<float*>(scratch(Slot::kernel1, sizeof(float) * batch * kChunks * 2 * row));

@@ -14,24 +14,6 @@ namespace {
 constexpr int64_t kSlab = 512;  // channels of a task
 constexpr int64_t kTile = 32;   // steps of a tile of the backward pass
 
-template <typename T>
-STATESPACE_INLINE Vec load_lanes(const T* p, int64_t n) {
-  return __builtin_expect(n == kWidth, 1) ? load(p) : load_partial(p, n);
-}
-template <typename T>
-STATESPACE_INLINE void store_lanes(T* p, Vec v, int64_t n) {
-  if (__builtin_expect(n == kWidth, 1)) {
-    store(p, v);
-  } else {
-    store_partial(p, v, n);
-  }
-}
-template <typename T>
-STATESPACE_INLINE T* row_of(const Tensor& t, int64_t batch, int64_t step) {
-  return static_cast<T*>(t.data) + batch * t.strides[0] + step * t.strides[1];
-}
-constexpr int64_t padded(int64_t n) { return (n + kWidth - 1) / kWidth * kWidth; }
-
 struct Shape {
   int64_t batch, length, dim, width, window, sequences;
 };

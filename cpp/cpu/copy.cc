@@ -1,13 +1,12 @@
 // y = x in another memory order or element type.
 #include "cpp/ops/copy.h"
 
+#include "cpp/cpu/copy.h"
 #include "cpp/cpu/parallel.h"
 #include "cpp/cpu/run.h"
 #include "cpp/cpu/simd.h"
 
 namespace statespace::cpu::STATESPACE_ISA {
-
-void convert_row(const void* x, DType from, void* y, DType to, int64_t n);
 
 namespace {
 
@@ -30,21 +29,19 @@ STATESPACE_INLINE IVec truncate(Vec v) {
 }
 
 template <typename T>
-STATESPACE_INLINE Vec load_lanes(const T* p, int64_t n) {
+STATESPACE_INLINE Vec load_elements(const T* p, int64_t n) {
   if constexpr (__is_same(T, int32_t)) {
     return to_vec((IVec)load_partial(reinterpret_cast<const float*>(p), n));
   } else {
-    return n == kWidth ? load(p) : load_partial(p, n);
+    return load_lanes(p, n);
   }
 }
 template <typename T>
-STATESPACE_INLINE void store_lanes(T* p, Vec v, int64_t n) {
+STATESPACE_INLINE void store_elements(T* p, Vec v, int64_t n) {
   if constexpr (__is_same(T, int32_t)) {
     store_partial(reinterpret_cast<float*>(p), (Vec)truncate(v), n);
-  } else if (n == kWidth) {
-    store(p, v);
   } else {
-    store_partial(p, v, n);
+    store_lanes(p, v, n);
   }
 }
 
@@ -65,8 +62,8 @@ STATESPACE_INLINE void convert(const X* x, Y* y, int64_t n) {
     if (n > 0) __builtin_memcpy(y, x, n * sizeof(X));
   } else {
     int64_t i = 0;
-    for (; i + kWidth <= n; i += kWidth) store_lanes(y + i, load_lanes(x + i, kWidth), kWidth);
-    if (i < n) store_lanes(y + i, load_lanes(x + i, n - i), n - i);
+    for (; i + kWidth <= n; i += kWidth) store_elements(y + i, load_elements(x + i, kWidth), kWidth);
+    if (i < n) store_elements(y + i, load_elements(x + i, n - i), n - i);
   }
 }
 
@@ -209,7 +206,6 @@ void copy(const Tensor& tx, const Tensor& ty) {
 
 }  // namespace
 
-// Of another type in dense memory; other kernels use it too.
 void convert_row(const void* x, DType from, void* y, DType to, int64_t n) {
   visit(from, [&]<typename X>(X) {
     visit(to, [&]<typename Y>(Y) { convert(static_cast<const X*>(x), static_cast<Y*>(y), n); });

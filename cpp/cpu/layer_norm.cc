@@ -2,71 +2,10 @@
 //   dx = (g - mean(g) - s mean(g s)) / std + dsum,  dweight = sum over rows of dy s,  dbias = sum over rows of dy.
 #include "cpp/ops/layer_norm.h"
 
-#include "cpp/cpu/parallel.h"
+#include "cpp/cpu/norm.h"
 #include "cpp/cpu/run.h"
-#include "cpp/cpu/simd.h"
 
 namespace statespace::cpu::STATESPACE_ISA {
-
-// In copy.cc.
-void convert_row(const void* x, DType from, void* y, DType to, int64_t n);
-
-namespace {
-
-constexpr int64_t kBlock = 8192;
-
-template <typename F>
-STATESPACE_INLINE void each_vector(int64_t n, const F& f) {
-  int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) f(i, static_cast<int64_t>(kWidth));
-  if (i < n) f(i, n - i);
-}
-STATESPACE_INLINE Vec load_lanes(const float* p, int64_t n) { return n == kWidth ? load(p) : load_partial(p, n); }
-STATESPACE_INLINE void store_lanes(float* p, Vec v, int64_t n) {
-  if (n == kWidth) {
-    store(p, v);
-  } else {
-    store_partial(p, v, n);
-  }
-}
-
-// Sum of f(i, lanes), four vectors at a time.
-template <typename F>
-STATESPACE_INLINE float sum_vectors(int64_t n, const F& f) {
-  Vec s[4] = {};
-  int64_t i = 0;
-  for (; i + 4 * kWidth <= n; i += 4 * kWidth) {
-    for (int k = 0; k < 4; ++k) s[k] += f(i + k * kWidth, kWidth);
-  }
-  for (; i < n; i += kWidth) s[0] += f(i, n - i < kWidth ? n - i : kWidth);
-  return reduce_add((s[0] + s[1]) + (s[2] + s[3]));
-}
-
-// A row as float32: where it lies, or widened in the buffer.
-const float* float_row(const Tensor& t, int64_t row, int64_t n, float* buffer) {
-  const char* data = static_cast<const char*>(t.data) + row * n * static_cast<int64_t>(size_of(t.dtype));
-  if (t.dtype == DType::float32) return reinterpret_cast<const float*>(data);
-  convert_row(data, t.dtype, buffer, DType::float32, n);
-  return buffer;
-}
-void* row_address(const Tensor& t, int64_t row, int64_t n) {
-  return static_cast<char*>(t.data) + row * n * static_cast<int64_t>(size_of(t.dtype));
-}
-
-// Partial sums of dweight, one for each chunk of rows; the number of rows alone says how many.
-int64_t chunk_rows(int64_t rows) { return rows > 1024 ? (rows + 63) / 64 : 16; }
-
-void sum_chunks(const float* partial, int64_t chunks, int64_t n, float* y) {
-  parallel_blocks(n, kBlock, [=](int64_t begin, int64_t end) {
-    each_vector(end - begin, [=](int64_t i, int64_t lanes) {
-      Vec s{};
-      for (int64_t chunk = 0; chunk < chunks; ++chunk) s += load_lanes(partial + chunk * n + begin + i, lanes);
-      store_lanes(y + begin + i, s, lanes);
-    });
-  });
-}
-
-}  // namespace
 
 template <>
 void run(const LayerNormForward& op) {

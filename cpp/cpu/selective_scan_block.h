@@ -22,26 +22,6 @@ STATESPACE_INLINE int64_t lanes_of(const Slab& slab, int vector) {
   return std::min<int64_t>(kWidth, slab.count - vector * kWidth);
 }
 
-constexpr int64_t padded(int64_t n) { return (n + kWidth - 1) / kWidth * kWidth; }
-
-template <typename T>
-STATESPACE_INLINE Vec load_lanes(const T* p, int64_t n) {
-  return __builtin_expect(n == kWidth, 1) ? load(p) : load_partial(p, n);
-}
-template <typename T>
-STATESPACE_INLINE void store_lanes(T* p, Vec v, int64_t n) {
-  if (__builtin_expect(n == kWidth, 1)) {
-    store(p, v);
-  } else {
-    store_partial(p, v, n);
-  }
-}
-
-template <typename T>
-STATESPACE_INLINE T* row_of(const Tensor& t, int64_t batch, int64_t step) {
-  return static_cast<T*>(t.data) + batch * t.strides[0] + step * t.strides[1];
-}
-
 // [lanes, states] in memory to [states][kWidth], missing lanes zero, and back.
 inline void load_states(float* target, const float* source, int64_t lanes, int64_t states, float scale = 1.0f) {
   for (int64_t n = 0; n < states; n += kWidth) {

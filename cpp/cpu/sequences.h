@@ -1,11 +1,18 @@
-// Which rows of a packed batch belong to which sequence.
+// Which rows of a (batch, length, ...) tensor belong to which sequence, one of a batch or one of a packed row.
 #pragma once
 #include <cstdint>
 
 #include "cpp/core/tensor.h"
 #include "cpp/cpu/failures.h"
+#include "cpp/cpu/simd_vector.h"
 
 namespace statespace::cpu::STATESPACE_ISA {
+
+// The row of a step.
+template <typename T>
+STATESPACE_INLINE T* row_of(const Tensor& t, int64_t batch, int64_t step) {
+  return static_cast<T*>(t.data) + batch * t.strides[0] + step * t.strides[1];
+}
 
 struct Sequence {
   int64_t batch, begin, end;

@@ -213,6 +213,23 @@ STATESPACE_INLINE Vec load_partial(const f16* p, int64_t n) { return widen(load_
 STATESPACE_INLINE void store_partial(bf16* p, Vec v, int64_t n) { store_bits_partial(p, narrow(v, bf16{}), n); }
 STATESPACE_INLINE void store_partial(f16* p, Vec v, int64_t n) { store_bits_partial(p, narrow(v, f16{}), n); }
 
+// n lanes, which are nearly always all of them.
+template <typename T>
+STATESPACE_INLINE Vec load_lanes(const T* p, int64_t n) {
+  return __builtin_expect(n == kWidth, 1) ? load(p) : load_partial(p, n);
+}
+template <typename T>
+STATESPACE_INLINE void store_lanes(T* p, Vec v, int64_t n) {
+  if (__builtin_expect(n == kWidth, 1)) {
+    store(p, v);
+  } else {
+    store_partial(p, v, n);
+  }
+}
+
+// Up to whole vectors.
+constexpr int64_t padded(int64_t n) { return (n + kWidth - 1) / kWidth * kWidth; }
+
 // One element of any type; inlined here, since an out-of-line copy of the one in dtype.h would be shared by all
 // objects.
 template <typename T>

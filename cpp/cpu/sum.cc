@@ -12,11 +12,6 @@ namespace {
 constexpr int64_t kPiece = 16384, kRows = 256, kTile = 512;
 
 template <typename T>
-STATESPACE_INLINE Vec load_lanes(const T* p, int64_t n) {
-  return n == kWidth ? load(p) : load_partial(p, n);
-}
-
-template <typename T>
 float sum_dense(const T* x, int64_t n) {
   Vec s[4] = {};
   int64_t i = 0;
