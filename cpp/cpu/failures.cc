@@ -13,6 +13,13 @@ void throw_outside(const char* op, const char* what, int32_t value, int64_t posi
                                " " + unit);
 }
 
+void throw_no_scratch(size_t requested, size_t used) {
+  throw Error("ERR_OUT_OF_MEMORY",
+              "no memory for " + std::to_string(requested) + " bytes of scratch on cpu, " + std::to_string(used) +
+                  " bytes of this thread in use",
+              {{"requested", static_cast<double>(requested)}, {"used", static_cast<double>(used)}});
+}
+
 void check_boundaries(const Tensor& cu_seqlens, int64_t length, const char* op) {
   if (!cu_seqlens) return;
   const int32_t* boundaries = static_cast<const int32_t*>(cu_seqlens.data);

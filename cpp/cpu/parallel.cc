@@ -4,13 +4,17 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <exception>
 #include <mutex>
-#include <new>
+#include <system_error>
 #include <thread>
+#include <utility>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+
+#include "cpp/cpu/failures.h"
 
 namespace statespace::cpu {
 namespace {
@@ -45,15 +49,21 @@ struct Pool {
   int threads;
   Seat seats[kMaxThreads];  // the first one is the caller's
   int started = 1;
+  std::mutex failing;  // of the failure
+  std::exception_ptr failure;
   // kOpen while a job may be entered, plus the number of workers inside. The job stays as it is until they have left.
   alignas(64) std::atomic<uint32_t> gate{0};
 
   // The own part first, so that kernels that follow each other find their rows in the same cache; then the others'.
-  void work(int seat) {
+  // A thread whose task throws takes no more of them.
+  void work(int seat) noexcept try {
     for (int i = 0; i < threads; ++i) {
       Seat& part = seats[(seat + i) % threads];
       for (int64_t task; (task = part.next.fetch_add(1, std::memory_order_relaxed)) < part.end;) f(context, task);
     }
+  } catch (...) {
+    const std::lock_guard lock(failing);
+    if (!failure) failure = std::current_exception();
   }
 
   void serve(int seat) {
@@ -74,7 +84,11 @@ struct Pool {
   }
 
   void run(int64_t tasks) {
-    for (; started < threads; ++started) std::thread([this, seat = started] { serve(seat); }).detach();
+    try {
+      for (; started < threads; ++started) std::thread([this, seat = started] { serve(seat); }).detach();
+    } catch (const std::system_error&) {  // no more threads are to be had: those that there are do all
+      threads = started;
+    }
     for (int i = 0; i < threads; ++i) {
       seats[i].next.store(tasks * i / threads, std::memory_order_relaxed);
       seats[i].end = tasks * (i + 1) / threads;
@@ -89,6 +103,7 @@ struct Pool {
     inside = false;
     gate.fetch_and(~kOpen, std::memory_order_relaxed);
     for (int i = 0; gate.load(std::memory_order_acquire) != 0; ++i) i < kSpins ? pause() : std::this_thread::yield();
+    if (failure) std::rethrow_exception(std::exchange(failure, nullptr));
   }
 };
 
@@ -120,7 +135,7 @@ void set_thread_count(int count) { chosen_threads.store(count, std::memory_order
 
 int available_threads() { return inside ? 1 : thread_count(); }
 
-void run_tasks(int64_t tasks, int threads, void (*f)(const void*, int64_t), const void* context) noexcept {
+void run_tasks(int64_t tasks, int threads, void (*f)(const void*, int64_t), const void* context) {
   Pool& p = pool();
   const std::unique_lock lock(p.owner, std::try_to_lock);
   if (!lock) {  // the workers serve another device
@@ -143,7 +158,11 @@ void* scratch(Slot slot, size_t bytes) {
     // Whole pages with a quarter to spare: sizes that creep up do not allocate each time.
     const size_t capacity = (bytes + bytes / 4 + 4095) / 4096 * 4096;
     s.data[i] = std::aligned_alloc(4096, capacity);
-    if (s.data[i] == nullptr) throw std::bad_alloc();
+    if (s.data[i] == nullptr) {
+      size_t used = 0;
+      for (size_t held : s.capacity) used += held;
+      throw_no_scratch(capacity, used);
+    }
     s.capacity[i] = capacity;
   }
   return s.data[i];

@@ -16,10 +16,11 @@ int available_threads();
 // Memory of the calling thread, aligned to a page; grows, and is kept for the thread's life. A slot has one user at a
 // time: gemm owns its own, a kernel uses the numbered ones. Memory taken before parallel_for is good for all its tasks.
 enum class Slot { kernel0, kernel1, kernel2, kernel3, gemm_a, gemm_b, gemm_c, gemm_partial, count };
-void* scratch(Slot slot, size_t bytes);
+void* scratch(Slot slot, size_t bytes);  // throws ERR_OUT_OF_MEMORY
 
-// f(context, i) for every i below tasks; the next task goes to whoever is free.
-void run_tasks(int64_t tasks, int threads, void (*f)(const void* context, int64_t task), const void* context) noexcept;
+// f(context, i) for every i below tasks; the next task goes to whoever is free. Throws what a task threw, the first of
+// them; other tasks may then not have run.
+void run_tasks(int64_t tasks, int threads, void (*f)(const void* context, int64_t task), const void* context);
 
 // f(i) for every i below tasks, on as many threads as get at least `grain` tasks each.
 template <typename F>

@@ -54,6 +54,28 @@ describe("process", () => {
     });
   }
 
+  it("a task without memory fails its operation, and the next one works", async function () {
+    if (process.platform !== "linux") return this.skip();
+    // Each of the two trees wants 64 MB or more for itself, which the limit does not leave.
+    const { status, signal, out } = await inProcess(`
+      import { execFileSync } from "node:child_process";
+      import { readFileSync } from "node:fs";
+      const limit = (bytes) => execFileSync("prlimit", ["--pid", String(process.pid), "--as=" + bytes + ":"]);
+      const ones = () => Tensor.full([2, 2 ** 21, 1], 1, cpu);
+      const [a, b] = [ones(), ones()];
+      const total = (algorithm) => scope.async(() => ops.sum(ops.associativeScan(a, b, { algorithm })).item());
+      const expected = await total("sequential");
+      const pages = Number(readFileSync("/proc/self/statm", "utf8").split(" ")[0]);
+      limit(pages * 4096 + 24 * 2 ** 20);
+      const error = await total("blelloch").catch((e) => e);
+      limit("unlimited");
+      console.log(error.name, error.code, error.details?.requested > 2 ** 26, error.message);
+      console.log((await total("sequential")) === expected ? "and recovers" : "and is wrong");
+    `);
+    expect({ status, signal }, out).to.deep.equal({ status: 0, signal: null });
+    expect(out, out).include("OutOfMemoryError ERR_OUT_OF_MEMORY true no memory for").include("and recovers");
+  });
+
   it("is required as well as imported, with the same classes", async () => {
     const { status, out } = await inProcess(
       'import { createRequire } from "node:module"; const r = createRequire(import.meta.url)("statespace"); console.log(r.Tensor === Tensor, typeof r.ops.selectiveScan);',
