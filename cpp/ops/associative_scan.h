@@ -6,7 +6,8 @@
 
 namespace statespace {
 
-// Which algorithm computes the prefixes; all give the same numbers up to rounding.
+// Which algorithm computes the prefixes; all give the same numbers up to rounding, where the
+// products of a that the parallel ones take first stay in float32's range.
 enum class ScanAlgorithm : int64_t { automatic, sequential, blelloch, chunked };
 
 struct AssociativeScanForward {

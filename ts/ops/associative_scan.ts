@@ -7,7 +7,7 @@ import { float32, promoted } from "./cast.ts";
 
 const algorithms = ["auto", "sequential", "blelloch", "chunked"] as const;
 
-/** How the prefixes are computed; all give the same numbers up to rounding. */
+/** How the prefixes are computed; all give the same numbers up to rounding, where products of a stay in range. */
 export type ScanAlgorithm = (typeof algorithms)[number];
 
 interface Inputs {
@@ -42,6 +42,9 @@ export interface AssociativeScanOptions {
 /**
  * h[t] = a[t] h[t-1] + b[t] along axis 1 of (batch, length, dim): a scan with the associative composition
  * (a1, b1) then (a2, b2) = (a2 a1, a2 b1 + b2) (Blelloch 1990). With a = 1 it is the running sum.
+ *
+ * "blelloch", "chunked" and "auto" multiply the a of neighbouring steps first, in float32. Where |a| > 1 makes such a
+ * product overflow, they give infinity or NaN although "sequential" may stay finite, as with h = 0 or a later a = 0.
  */
 export function associativeScan(a: Tensor, b: Tensor, options: AssociativeScanOptions = {}): Tensor {
   const { initialState, reverse = false, algorithm = "auto" } = options;
