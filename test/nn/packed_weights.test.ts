@@ -2,7 +2,7 @@
 import { expect } from "chai";
 import { checkpoint, type DType, nn, noGrad, ops, optim, record, scope, Tensor } from "statespace";
 import { kernels } from "statespace/kernels";
-import { onCpu, onEveryDevice } from "./on_device.ts";
+import { onCpu, onEveryDevice } from "../support/on_device.ts";
 
 const values = async (t: Tensor): Promise<number[]> => Array.from(await t.data());
 
