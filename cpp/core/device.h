@@ -1,5 +1,5 @@
-// The interface of a backend: devices, each with one FIFO. Work is enqueued from a JavaScript thread and runs elsewhere,
-// in order. Every method may be called from several threads.
+// The interface of a backend: devices, each with one FIFO. Work is enqueued from a JavaScript thread and runs
+// elsewhere, in order. Every method may be called from several threads.
 #pragma once
 #include <cstddef>
 #include <cstdint>

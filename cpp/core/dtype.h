@@ -12,9 +12,7 @@ constexpr const char* name_of(DType dtype) {
   constexpr const char* kNames[] = {"float32", "bfloat16", "float16", "int32"};
   return kNames[static_cast<int>(dtype)];
 }
-constexpr size_t size_of(DType dtype) {
-  return dtype == DType::bfloat16 || dtype == DType::float16 ? 2 : 4;
-}
+constexpr size_t size_of(DType dtype) { return dtype == DType::bfloat16 || dtype == DType::float16 ? 2 : 4; }
 constexpr bool is_floating(DType dtype) { return dtype != DType::int32; }
 
 struct bf16 {
@@ -27,13 +25,21 @@ struct f16 {
 template <typename T>
 constexpr DType dtype_of();
 template <>
-constexpr DType dtype_of<float>() { return DType::float32; }
+constexpr DType dtype_of<float>() {
+  return DType::float32;
+}
 template <>
-constexpr DType dtype_of<bf16>() { return DType::bfloat16; }
+constexpr DType dtype_of<bf16>() {
+  return DType::bfloat16;
+}
 template <>
-constexpr DType dtype_of<f16>() { return DType::float16; }
+constexpr DType dtype_of<f16>() {
+  return DType::float16;
+}
 template <>
-constexpr DType dtype_of<int32_t>() { return DType::int32; }
+constexpr DType dtype_of<int32_t>() {
+  return DType::int32;
+}
 
 inline float bits_to_float(uint32_t bits) {
   float value;
@@ -60,7 +66,9 @@ inline float to_float(f16 x) {
 template <typename T>
 T from_float(float x);
 template <>
-inline float from_float<float>(float x) { return x; }
+inline float from_float<float>(float x) {
+  return x;
+}
 // To nearest, ties to even; NaN stays NaN.
 template <>
 inline bf16 from_float<bf16>(float x) {

@@ -39,7 +39,7 @@ uint64_t memory_total() {
 
 MemorySource host_memory(const std::string& name, std::function<void()> drain) {
   const uint64_t total = memory_total();
-  return {map_memory, [](void* data, size_t bytes) { munmap(data, bytes); }, std::move(drain), name, total,
+  return {map_memory,    [](void* data, size_t bytes) { munmap(data, bytes); }, std::move(drain), name, total,
           total / 10 * 9};
 }
 
@@ -161,8 +161,10 @@ void* HostDevice::allocate(size_t bytes) {
 
 void HostDevice::enqueue(int index, const void* op, size_t bytes) {
   auto job = OpJob::make(index, op, bytes);
-  if (is_recording()) recording_->ops.push_back(std::move(job));
-  else push(std::move(job));
+  if (is_recording())
+    recording_->ops.push_back(std::move(job));
+  else
+    push(std::move(job));
 }
 
 void HostDevice::upload(void* target, const void* source, size_t bytes) {
@@ -188,8 +190,10 @@ void HostDevice::after(Done done) {
 void HostDevice::upload_later(void* target, size_t bytes, LaterBytes source) {
   refuse_while_recording("uploading");
   push_function([this, target, bytes, source = std::move(source)] {
-    if (const auto data = source.get()) std::memcpy(target, data.get(), bytes);
-    else if (!error_) error_ = Error("ERR_DEVICE", "a tensor could not be moved here: the device it was on failed");
+    if (const auto data = source.get())
+      std::memcpy(target, data.get(), bytes);
+    else if (!error_)
+      error_ = Error("ERR_DEVICE", "a tensor could not be moved here: the device it was on failed");
   });
 }
 

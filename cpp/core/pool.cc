@@ -8,7 +8,7 @@ namespace statespace {
 namespace {
 
 constexpr size_t kSmallStep = 256;
-constexpr int kSmallClasses = 8;     // 256, 512, ... 2048 bytes
+constexpr int kSmallClasses = 8;      // 256, 512, ... 2048 bytes
 constexpr int kStepsPerDoubling = 8;  // above: at most an eighth is wasted
 constexpr size_t kSlabBytes = 4 << 20;
 constexpr size_t kLargestInSlab = 512 << 10;
@@ -31,8 +31,10 @@ size_t bytes_of(int size_class) {
 std::string in_words(uint64_t bytes) {
   const double gib = static_cast<double>(bytes) / (1 << 30);
   char text[64];
-  if (gib >= 0.1) std::snprintf(text, sizeof(text), "%.2f GiB", gib);
-  else std::snprintf(text, sizeof(text), "%.1f MiB", gib * 1024);
+  if (gib >= 0.1)
+    std::snprintf(text, sizeof(text), "%.2f GiB", gib);
+  else
+    std::snprintf(text, sizeof(text), "%.1f MiB", gib * 1024);
   return text;
 }
 
@@ -91,8 +93,7 @@ void* Pool::take(int size_class, std::unique_lock<std::mutex>& lock) {
     list.pop_back();
     return data;
   }
-  return bytes_of(size_class) <= kLargestInSlab ? carve(size_class, lock)
-                                                 : from_system(bytes_of(size_class), lock);
+  return bytes_of(size_class) <= kLargestInSlab ? carve(size_class, lock) : from_system(bytes_of(size_class), lock);
 }
 
 // Small blocks come from slabs and are never given back one by one.

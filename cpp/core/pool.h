@@ -60,7 +60,7 @@ class Pool {
 
   MemorySource source_;
   mutable std::mutex mutex_;
-  std::vector<std::vector<void*>> free_;  // by size class
+  std::vector<std::vector<void*>> free_;     // by size class
   std::unordered_map<void*, Arena*> owner_;  // blocks of living arenas
   char* slab_ = nullptr;
   size_t slab_left_ = 0;

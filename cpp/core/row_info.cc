@@ -94,12 +94,17 @@ void shape_output(const RowInfo& row, const FieldInfo& field, void* op, Bound& b
     wanted.shape[wanted.rank++] = size;
   }
   switch (field.dtype) {
-    case DTypeRule::f32: wanted.dtype = DType::float32; break;
-    case DTypeRule::i32: wanted.dtype = DType::int32; break;
+    case DTypeRule::f32:
+      wanted.dtype = DType::float32;
+      break;
+    case DTypeRule::i32:
+      wanted.dtype = DType::int32;
+      break;
     case DTypeRule::chosen:
       wanted.dtype = *reinterpret_cast<const DType*>(static_cast<const char*>(op) + field.chosen_dtype);
       break;
-    default: wanted.dtype = same;
+    default:
+      wanted.dtype = same;
   }
   wanted.set_contiguous_strides();
   if (!given) {

@@ -29,9 +29,9 @@ struct FieldInfo {
   DTypeRule dtype;
   Layout layout;
   AttributeType attribute;
-  size_t offset;                     // of the member in its op
-  bool (*present)(const void* op);   // null: always
-  size_t chosen_dtype;               // offset of the DType attribute for DTypeRule::chosen
+  size_t offset;                    // of the member in its op
+  bool (*present)(const void* op);  // null: always
+  size_t chosen_dtype;              // offset of the DType attribute for DTypeRule::chosen
   ShapePattern pattern;
 
   bool is_tensor() const { return role != Role::attribute; }
@@ -44,7 +44,7 @@ struct RowInfo {
   size_t bytes;
   std::vector<FieldInfo> fields;
   std::vector<std::string> symbols;
-  void (*check)(const void* op);                           // what patterns cannot say, or null
+  void (*check)(const void* op);                               // what patterns cannot say, or null
   int64_t (*extent)(const void* op, std::string_view symbol);  // sizes that no input binds, or null
 };
 
@@ -73,19 +73,25 @@ size_t offset_of(T Op::*member) {
 
 template <typename T>
 constexpr AttributeType attribute_type() {
-  if constexpr (std::is_same_v<T, bool>) return AttributeType::boolean;
-  else if constexpr (std::is_same_v<T, int64_t>) return AttributeType::integer;
-  else if constexpr (std::is_same_v<T, double>) return AttributeType::real;
-  else if constexpr (std::is_same_v<T, DType>) return AttributeType::dtype;
-  else return AttributeType::none;
+  if constexpr (std::is_same_v<T, bool>)
+    return AttributeType::boolean;
+  else if constexpr (std::is_same_v<T, int64_t>)
+    return AttributeType::integer;
+  else if constexpr (std::is_same_v<T, double>)
+    return AttributeType::real;
+  else if constexpr (std::is_same_v<T, DType>)
+    return AttributeType::dtype;
+  else
+    return AttributeType::none;
 }
 
 template <typename Op, size_t kField>
 FieldInfo field_info(std::vector<std::string>& symbols) {
   constexpr auto field = std::get<kField>(Op::row.fields);
   using T = typename decltype(field)::Type;
-  FieldInfo info{field.role, field.name, field.text, field.dtype, field.layout, attribute_type<T>(),
-                 offset_of<Op>(field.member), nullptr, 0, {}};
+  FieldInfo info{
+      field.role, field.name, field.text, field.dtype, field.layout, attribute_type<T>(), offset_of<Op>(field.member),
+      nullptr,    0,          {}};
   if constexpr (field.present != nullptr) info.present = &is_present<Op, kField>;
   if constexpr (field.chosen_dtype != nullptr) info.chosen_dtype = offset_of<Op>(field.chosen_dtype);
   if constexpr (std::is_same_v<T, Tensor>) info.pattern = parse_pattern(field.text, symbols);
@@ -100,7 +106,8 @@ RowInfo row_info(int index) {
   constexpr size_t kFields = std::tuple_size_v<decltype(Op::row.fields)>;
   [&]<size_t... kField>(std::index_sequence<kField...>) {
     (row.fields.push_back(internal::field_info<Op, kField>(row.symbols)), ...);
-  }(std::make_index_sequence<kFields>());
+  }
+  (std::make_index_sequence<kFields>());
   if constexpr (requires(const Op& op) { check(op); }) {
     row.check = [](const void* op) { check(*static_cast<const Op*>(op)); };
   }

@@ -19,7 +19,9 @@ struct Tensor {
   constexpr explicit operator bool() const { return data != nullptr; }
 
   template <typename T>
-  constexpr T* as() const { return static_cast<T*>(data); }
+  constexpr T* as() const {
+    return static_cast<T*>(data);
+  }
 
   // dim(-1) is the last size.
   constexpr int64_t dim(int axis) const { return shape[axis < 0 ? axis + rank : axis]; }

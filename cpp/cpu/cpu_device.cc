@@ -25,7 +25,8 @@ HostDevice* create() {
   const InstructionSet& set = instruction_set();
   const int threads = threads_wanted();
   set_thread_count(threads);
-  const std::string name = std::string(set.name) + ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+  const std::string name =
+      std::string(set.name) + ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
   return new HostDevice({"cpu", 0, name}, [table = set.op_table](int index, void* op) { table[index](op); });
 }
 

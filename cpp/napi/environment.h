@@ -60,7 +60,7 @@ class Environment {
 
   std::shared_ptr<Mailbox> mailbox;
   Napi::Reference<Napi::Float64Array> results_array;
-  double* results = nullptr;  // where functions leave handles and shapes: see op_function.h
+  double* results = nullptr;           // where functions leave handles and shapes: see op_function.h
   Napi::FunctionReference make_error;  // (code, message, numbers) => Error, from TypeScript
 
   std::unordered_map<int, KeptRecording> recordings;

@@ -16,20 +16,28 @@ constexpr size_t kMaxOpBytes = 4096;
 
 bool satisfies(Layout layout, const Tensor& t) {
   switch (layout) {
-    case Layout::contiguous: return t.is_contiguous();
-    case Layout::rows: return t.is_rows();
-    case Layout::last_axis_dense: return t.is_last_axis_dense();
-    case Layout::any: return true;
+    case Layout::contiguous:
+      return t.is_contiguous();
+    case Layout::rows:
+      return t.is_rows();
+    case Layout::last_axis_dense:
+      return t.is_last_axis_dense();
+    case Layout::any:
+      return true;
   }
   return true;
 }
 
 const char* in_words(Layout layout) {
   switch (layout) {
-    case Layout::contiguous: return "contiguous";
-    case Layout::rows: return "rows of equal distance with a dense last axis";
-    case Layout::last_axis_dense: return "dense along the last axis";
-    case Layout::any: return "any";
+    case Layout::contiguous:
+      return "contiguous";
+    case Layout::rows:
+      return "rows of equal distance with a dense last axis";
+    case Layout::last_axis_dense:
+      return "dense along the last axis";
+    case Layout::any:
+      return "any";
   }
   return "";
 }
@@ -47,8 +55,10 @@ class Call {
       if (field.role == Role::out) continue;
       const double value = next < count ? arguments[next] : 0;
       ++next;
-      if (field.role == Role::attribute) set_attribute(field, value);
-      else set_input(field, value);
+      if (field.role == Role::attribute)
+        set_attribute(field, value);
+      else
+        set_input(field, value);
     }
     for (const FieldInfo& field : row_.fields) {
       if (field.role != Role::out) continue;
@@ -81,9 +91,15 @@ class Call {
   void set_attribute(const FieldInfo& field, double value) {
     unsigned char* member = op_ + field.offset;
     switch (field.attribute) {
-      case AttributeType::boolean: *reinterpret_cast<bool*>(member) = value != 0; return;
-      case AttributeType::real: *reinterpret_cast<double*>(member) = value; return;
-      case AttributeType::dtype: *reinterpret_cast<DType*>(member) = static_cast<DType>(static_cast<int>(value)); return;
+      case AttributeType::boolean:
+        *reinterpret_cast<bool*>(member) = value != 0;
+        return;
+      case AttributeType::real:
+        *reinterpret_cast<double*>(member) = value;
+        return;
+      case AttributeType::dtype:
+        *reinterpret_cast<DType*>(member) = static_cast<DType>(static_cast<int>(value));
+        return;
       case AttributeType::integer:
         if (!(std::abs(value) <= 9007199254740992.0) || value != std::floor(value)) {
           throw Error("ERR_ARGUMENT", std::string(row_.name) + ": " + field.name + " is " + std::to_string(value) +
@@ -91,7 +107,8 @@ class Call {
         }
         *reinterpret_cast<int64_t*>(member) = static_cast<int64_t>(value);
         return;
-      case AttributeType::none: return;
+      case AttributeType::none:
+        return;
     }
   }
 
@@ -102,8 +119,8 @@ class Call {
       device_ = device;
       device_from_ = field.name;
     } else if (device != device_) {
-      throw Error("ERR_DEVICE", std::string(row_.name) + ": " + field.name + " is on " + show(*device) +
-                                    ", expected " + show(*device_) + " like " + device_from_);
+      throw Error("ERR_DEVICE", std::string(row_.name) + ": " + field.name + " is on " + show(*device) + ", expected " +
+                                    show(*device_) + " like " + device_from_);
     }
     operands_.push_back(slot.storage);
     return slot;

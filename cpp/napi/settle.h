@@ -22,8 +22,10 @@ std::pair<Napi::Promise, Done> promise_of(Napi::Env env, F make_value) {
     if (error) kept = *error;
     mailbox->post([mailbox, deferred, make_value, kept](Napi::Env env) {
       mailbox->received(env);
-      if (kept) deferred->Reject(make_error(env, *kept));
-      else deferred->Resolve(make_value(env));
+      if (kept)
+        deferred->Reject(make_error(env, *kept));
+      else
+        deferred->Resolve(make_value(env));
     });
   };
   return {promise, std::move(done)};

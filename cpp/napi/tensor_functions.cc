@@ -108,19 +108,21 @@ HostArray host_array(napi_env env, napi_value value, DType dtype) {
                                                                 : napi_uint16_array;
   if (type != expected) {
     static const char* const kNames[] = {"Float32Array", "Uint16Array", "Uint16Array", "Int32Array"};
-    throw Error("ERR_DTYPE", std::string("upload: a ") + name_of(dtype) + " tensor takes a " +
-                                 kNames[static_cast<int>(dtype)]);
+    throw Error("ERR_DTYPE",
+                std::string("upload: a ") + name_of(dtype) + " tensor takes a " + kNames[static_cast<int>(dtype)]);
   }
   return {data, length * size_of(dtype)};
 }
 
-// upload(handle, typedArray, start?): copies at once; the array, or `size` elements of it from `start`, fills the tensor
+// upload(handle, typedArray, start?): copies at once; the array, or `size` elements of it from `start`, fills the
+// tensor
 napi_value upload(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     const Arguments arguments(env, info, "upload");
     const TensorSlot& slot = Environment::of(env).get(arguments.number(0), "upload", "tensor");
     const HostArray array = host_array(env, arguments.value(1), slot.view.dtype);
-    const size_t start = arguments.count() > 2 ? static_cast<size_t>(arguments.integer(2)) * size_of(slot.view.dtype) : 0;
+    const size_t start =
+        arguments.count() > 2 ? static_cast<size_t>(arguments.integer(2)) * size_of(slot.view.dtype) : 0;
     const size_t bytes = slot.view.bytes();
     if (!slot.view.is_contiguous()) throw Error("ERR_LAYOUT", "upload: the tensor is a strided view");
     if (start > array.bytes || array.bytes - start < bytes || (arguments.count() <= 2 && array.bytes != bytes)) {
@@ -166,10 +168,9 @@ napi_value transfer(napi_env env, napi_callback_info info) {
     using Bytes = std::shared_ptr<unsigned char[]>;
     auto ready = std::make_shared<std::promise<Bytes>>();
     const Bytes host(new unsigned char[bytes + 1]);
-    source.storage->device->download(host.get(), source.view.data, bytes,
-                                     [ready, host, kept = source.storage](const Error* error) {
-                                       ready->set_value(error ? nullptr : host);
-                                     });
+    source.storage->device->download(
+        host.get(), source.view.data, bytes,
+        [ready, host, kept = source.storage](const Error* error) { ready->set_value(error ? nullptr : host); });
     target.storage->device->upload_later(target.view.data, bytes, ready->get_future().share());
     return nullptr;
   });
@@ -179,7 +180,8 @@ napi_value transfer(napi_env env, napi_callback_info info) {
 napi_value is_contiguous(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     const Arguments arguments(env, info, "isContiguous");
-    return Napi::Boolean::New(env, Environment::of(env).get(arguments.number(0), "isContiguous", "tensor").view.is_contiguous());
+    return Napi::Boolean::New(
+        env, Environment::of(env).get(arguments.number(0), "isContiguous", "tensor").view.is_contiguous());
   });
 }
 

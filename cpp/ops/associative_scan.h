@@ -1,5 +1,6 @@
-// The plain first-order recurrence h[t] = a[t] h[t-1] + b[t] along the length: a prefix scan of affine maps, composed by
-// (a1, b1) then (a2, b2) = (a2 a1, a2 b1 + b2), which is associative but not commutative (Blelloch 1990, section 1.4).
+// The plain first-order recurrence h[t] = a[t] h[t-1] + b[t] along the length: a prefix scan of affine maps, composed
+// by (a1, b1) then (a2, b2) = (a2 a1, a2 b1 + b2), which is associative but not commutative (Blelloch 1990,
+// section 1.4).
 #pragma once
 #include "cpp/core/error.h"
 #include "cpp/core/op.h"
@@ -45,8 +46,8 @@ struct AssociativeScanBackward {
 
 inline void check(const AssociativeScanForward& op) {
   if (op.algorithm < 0 || op.algorithm > 3) {
-    throw Error("ERR_ARGUMENT", "associativeScanForward: algorithm is " + std::to_string(op.algorithm) +
-                                    ", expected 0 to 3");
+    throw Error("ERR_ARGUMENT",
+                "associativeScanForward: algorithm is " + std::to_string(op.algorithm) + ", expected 0 to 3");
   }
 }
 

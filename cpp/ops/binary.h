@@ -24,9 +24,9 @@ struct Scale {
   double alpha, beta;
   Tensor y;
 
-  static constexpr auto row = statespace::row("scale", input("x", &Scale::x, "[...]"),
-                                              attribute("alpha", &Scale::alpha, "factor"),
-                                              attribute("beta", &Scale::beta, "added"), output("y", &Scale::y, "[...]"));
+  static constexpr auto row =
+      statespace::row("scale", input("x", &Scale::x, "[...]"), attribute("alpha", &Scale::alpha, "factor"),
+                      attribute("beta", &Scale::beta, "added"), output("y", &Scale::y, "[...]"));
 };
 
 // target += x, for gradients that meet.

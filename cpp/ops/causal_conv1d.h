@@ -12,8 +12,7 @@ struct CausalConv1dForward {
   Tensor out, final_state;
 
   static constexpr auto row = statespace::row(
-      "causalConv1dForward",
-      input("x", &CausalConv1dForward::x, "[batch, length, dim]").strided(),
+      "causalConv1dForward", input("x", &CausalConv1dForward::x, "[batch, length, dim]").strided(),
       input("weight", &CausalConv1dForward::weight, "[dim, width]").f32(),
       maybe("bias", &CausalConv1dForward::bias, "[dim]").f32(),
       // The inputs before the first step, oldest first.
@@ -37,8 +36,7 @@ struct CausalConv1dBackward {
   Tensor dx, dweight, dbias, dinitial_state;
 
   static constexpr auto row = statespace::row(
-      "causalConv1dBackward",
-      input("dout", &CausalConv1dBackward::dout, "[batch, length, dim]").strided(),
+      "causalConv1dBackward", input("dout", &CausalConv1dBackward::dout, "[batch, length, dim]").strided(),
       input("x", &CausalConv1dBackward::x, "[batch, length, dim]").strided(),
       input("weight", &CausalConv1dBackward::weight, "[dim, width]").f32(),
       maybe("bias", &CausalConv1dBackward::bias, "[dim]").f32(),

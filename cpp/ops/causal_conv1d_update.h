@@ -11,14 +11,14 @@ struct CausalConv1dUpdate {
   bool silu;
   Tensor out;
 
-  static constexpr auto row = statespace::row(
-      "causalConv1dUpdate", input("x", &CausalConv1dUpdate::x, "[batch, length, dim]").strided(),
-      inout("convState", &CausalConv1dUpdate::conv_state, "[batch, dim, window]"),
-      input("weight", &CausalConv1dUpdate::weight, "[dim, width]").f32(),
-      maybe("bias", &CausalConv1dUpdate::bias, "[dim]").f32(),
-      maybe("cacheSeqlens", &CausalConv1dUpdate::cache_seqlens, "[batch]").i32(),
-      attribute("silu", &CausalConv1dUpdate::silu, "apply SiLU to the result"),
-      output("out", &CausalConv1dUpdate::out, "[batch, length, dim]"));
+  static constexpr auto row =
+      statespace::row("causalConv1dUpdate", input("x", &CausalConv1dUpdate::x, "[batch, length, dim]").strided(),
+                      inout("convState", &CausalConv1dUpdate::conv_state, "[batch, dim, window]"),
+                      input("weight", &CausalConv1dUpdate::weight, "[dim, width]").f32(),
+                      maybe("bias", &CausalConv1dUpdate::bias, "[dim]").f32(),
+                      maybe("cacheSeqlens", &CausalConv1dUpdate::cache_seqlens, "[batch]").i32(),
+                      attribute("silu", &CausalConv1dUpdate::silu, "apply SiLU to the result"),
+                      output("out", &CausalConv1dUpdate::out, "[batch, length, dim]"));
 };
 
 inline void check(const CausalConv1dUpdate& op) {

@@ -1,4 +1,5 @@
-// y = x in another memory order or element type. Given a target view, it writes there: that is concat and slice backward.
+// y = x in another memory order or element type. Given a target view, it writes there: that is concat and slice
+// backward.
 #pragma once
 #include "cpp/core/op.h"
 

@@ -11,10 +11,10 @@ struct Dropout {
   int64_t seed, offset;
   Tensor y;
 
-  static constexpr auto row = statespace::row(
-      "dropout", input("x", &Dropout::x, "[...]"), attribute("p", &Dropout::p, "probability of a zero"),
-      attribute("seed", &Dropout::seed, "key of the generator"),
-      attribute("offset", &Dropout::offset, "number of the draw"), output("y", &Dropout::y, "[...]"));
+  static constexpr auto row =
+      statespace::row("dropout", input("x", &Dropout::x, "[...]"), attribute("p", &Dropout::p, "probability of a zero"),
+                      attribute("seed", &Dropout::seed, "key of the generator"),
+                      attribute("offset", &Dropout::offset, "number of the draw"), output("y", &Dropout::y, "[...]"));
 };
 
 }  // namespace statespace

@@ -21,11 +21,10 @@ struct EmbeddingBackward {
   int64_t vocab;
   Tensor dweight;
 
-  static constexpr auto row =
-      statespace::row("embeddingBackward", input("ids", &EmbeddingBackward::ids, "[...]").i32(),
-                      input("dy", &EmbeddingBackward::dy, "[..., dim]").floating(),
-                      attribute("vocab", &EmbeddingBackward::vocab, "rows of the table"),
-                      output("dweight", &EmbeddingBackward::dweight, "[vocab, dim]").f32());
+  static constexpr auto row = statespace::row("embeddingBackward", input("ids", &EmbeddingBackward::ids, "[...]").i32(),
+                                              input("dy", &EmbeddingBackward::dy, "[..., dim]").floating(),
+                                              attribute("vocab", &EmbeddingBackward::vocab, "rows of the table"),
+                                              output("dweight", &EmbeddingBackward::dweight, "[vocab, dim]").f32());
 
   static int64_t extent(const EmbeddingBackward& op, std::string_view) { return op.vocab; }
 };

@@ -8,18 +8,17 @@ struct Fill {
   Tensor target;
   double value;
 
-  static constexpr auto row =
-      statespace::row("fill", inout("target", &Fill::target, "[...]").any_dtype().any_layout(),
-                      attribute("value", &Fill::value, "written everywhere"));
+  static constexpr auto row = statespace::row("fill", inout("target", &Fill::target, "[...]").any_dtype().any_layout(),
+                                              attribute("value", &Fill::value, "written everywhere"));
 };
 
 struct Arange {
   Tensor target;
   double start, step;
 
-  static constexpr auto row = statespace::row(
-      "arange", inout("target", &Arange::target, "[...]").any_dtype(), attribute("start", &Arange::start, "first value"),
-      attribute("step", &Arange::step, "from one value to the next"));
+  static constexpr auto row = statespace::row("arange", inout("target", &Arange::target, "[...]").any_dtype(),
+                                              attribute("start", &Arange::start, "first value"),
+                                              attribute("step", &Arange::step, "from one value to the next"));
 };
 
 // Philox 4x32-10 (Salmon et al. 2011), the same numbers on every device: element i takes word i % 4 of counter i / 4.

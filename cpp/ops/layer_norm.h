@@ -30,7 +30,8 @@ struct LayerNormBackward {
 
   static constexpr auto row = statespace::row(
       "layerNormBackward", input("dy", &LayerNormBackward::dy, "[..., dim]").floating(),
-      input("x", &LayerNormBackward::x, "[..., dim]").floating(), input("weight", &LayerNormBackward::weight, "[dim]").f32(),
+      input("x", &LayerNormBackward::x, "[..., dim]").floating(),
+      input("weight", &LayerNormBackward::weight, "[dim]").f32(),
       input("mean", &LayerNormBackward::mean, "[...]").f32(),
       input("inverseStd", &LayerNormBackward::inverse_std, "[...]").f32(),
       maybe("dsum", &LayerNormBackward::dsum, "[..., dim]").f32(),

@@ -1,4 +1,5 @@
-// Batched matrix product y = a b over the last two axes; the leading axes are equal (a caller broadcasts by strides of 0).
+// Batched matrix product y = a b over the last two axes; the leading axes are equal (a caller broadcasts by strides of
+// 0).
 #pragma once
 #include "cpp/core/op.h"
 

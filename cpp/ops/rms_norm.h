@@ -30,7 +30,8 @@ struct RmsNormBackward {
   static constexpr auto row = statespace::row(
       "rmsNormBackward", input("dy", &RmsNormBackward::dy, "[..., dim]").floating(),
       // What was normalised: `sum` where there was a residual, else x.
-      input("x", &RmsNormBackward::x, "[..., dim]").floating(), input("weight", &RmsNormBackward::weight, "[dim]").f32(),
+      input("x", &RmsNormBackward::x, "[..., dim]").floating(),
+      input("weight", &RmsNormBackward::weight, "[dim]").f32(),
       input("inverseRms", &RmsNormBackward::inverse_rms, "[...]").f32(),
       maybe("dsum", &RmsNormBackward::dsum, "[..., dim]").f32(),
       attribute("dtype", &RmsNormBackward::dtype, "element type of dx"),

@@ -1,5 +1,5 @@
-// Draws one token per row: repetition penalty, temperature, top-k, top-p, min-p, then a number of Philox(seed, counter).
-// Temperature 0 takes the largest logit (the first of equals).
+// Draws one token per row: repetition penalty, temperature, top-k, top-p, min-p, then a number of Philox(seed,
+// counter). Temperature 0 takes the largest logit (the first of equals).
 #pragma once
 #include "cpp/core/error.h"
 #include "cpp/core/op.h"
@@ -14,7 +14,7 @@ struct Sample {
 
   static constexpr auto row = statespace::row(
       "sample", input("logits", &Sample::logits, "[batch, vocab]").rows(),
-      input("seeds", &Sample::seeds, "[batch, two]").i32(),  // low and high half of a 64-bit seed
+      input("seeds", &Sample::seeds, "[batch, two]").i32(),   // low and high half of a 64-bit seed
       inout("counters", &Sample::counters, "[batch]").i32(),  // tokens drawn so far; counts up
       // The last tokens of each row, -1 where empty; the new token goes to counters % capacity.
       maybe("history", &Sample::history, "[batch, capacity]").i32(),

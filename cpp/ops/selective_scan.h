@@ -14,8 +14,7 @@ struct SelectiveScanForward {
   Tensor out, y, last_state, checkpoints;
 
   static constexpr auto row = statespace::row(
-      "selectiveScanForward",
-      input("u", &SelectiveScanForward::u, "[batch, length, dim]").strided(),
+      "selectiveScanForward", input("u", &SelectiveScanForward::u, "[batch, length, dim]").strided(),
       input("delta", &SelectiveScanForward::delta, "[batch, length, dim]").strided(),
       input("A", &SelectiveScanForward::A, "[dim, states]").f32(),
       maybe("B", &SelectiveScanForward::B, "[batch, length, groups, states]").strided(),
@@ -55,8 +54,7 @@ struct SelectiveScanBackward {
 
   using Op = SelectiveScanBackward;
   static constexpr auto row = statespace::row(
-      "selectiveScanBackward",
-      input("dout", &SelectiveScanBackward::dout, "[batch, length, dim]").strided(),
+      "selectiveScanBackward", input("dout", &SelectiveScanBackward::dout, "[batch, length, dim]").strided(),
       input("u", &SelectiveScanBackward::u, "[batch, length, dim]").strided(),
       input("delta", &SelectiveScanBackward::delta, "[batch, length, dim]").strided(),
       input("A", &SelectiveScanBackward::A, "[dim, states]").f32(),
@@ -121,7 +119,8 @@ void check_selective_scan(const Op& op) {
     fail("initialState holds " + std::to_string(op.initial_state.dim(0)) + " sequences, expected " +
          std::to_string(sequences));
   }
-  if (op.checkpoint_every < 1) fail("checkpointEvery is " + std::to_string(op.checkpoint_every) + ", expected at least 1");
+  if (op.checkpoint_every < 1)
+    fail("checkpointEvery is " + std::to_string(op.checkpoint_every) + ", expected at least 1");
 }
 inline void check(const SelectiveScanForward& op) { check_selective_scan(op); }
 inline void check(const SelectiveScanBackward& op) {

@@ -11,8 +11,7 @@ struct SelectiveStateUpdate {
   Tensor out;
 
   static constexpr auto row = statespace::row(
-      "selectiveStateUpdate",
-      inout("state", &SelectiveStateUpdate::state, "[batch, dim, states]").f32(),
+      "selectiveStateUpdate", inout("state", &SelectiveStateUpdate::state, "[batch, dim, states]").f32(),
       input("x", &SelectiveStateUpdate::x, "[batch, dim]").strided(),
       input("dt", &SelectiveStateUpdate::dt, "[batch, dim]").strided(),
       input("A", &SelectiveStateUpdate::A, "[dim, states]").f32(),

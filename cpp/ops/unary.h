@@ -9,10 +9,10 @@ enum class UnaryKind { neg, abs, exp, log, sqrt, square, relu, sigmoid, tanh, si
 template <UnaryKind kKind>
 constexpr const char* unary_name(bool backward) {
   constexpr const char* kNames[][2] = {
-      {"neg", "negBackward"},         {"abs", "absBackward"},       {"exp", "expBackward"},
-      {"log", "logBackward"},         {"sqrt", "sqrtBackward"},     {"square", "squareBackward"},
-      {"relu", "reluBackward"},       {"sigmoid", "sigmoidBackward"}, {"tanh", "tanhBackward"},
-      {"silu", "siluBackward"},       {"gelu", "geluBackward"},     {"softplus", "softplusBackward"}};
+      {"neg", "negBackward"},   {"abs", "absBackward"},         {"exp", "expBackward"},
+      {"log", "logBackward"},   {"sqrt", "sqrtBackward"},       {"square", "squareBackward"},
+      {"relu", "reluBackward"}, {"sigmoid", "sigmoidBackward"}, {"tanh", "tanhBackward"},
+      {"silu", "siluBackward"}, {"gelu", "geluBackward"},       {"softplus", "softplusBackward"}};
   return kNames[static_cast<int>(kKind)][backward];
 }
 
@@ -32,9 +32,9 @@ struct UnaryBackward {
   Tensor x, dy;
   Tensor dx;
 
-  static constexpr auto row = statespace::row(unary_name<kKind>(true), input("x", &UnaryBackward::x, "[...]"),
-                                              input("dy", &UnaryBackward::dy, "[...]"),
-                                              output("dx", &UnaryBackward::dx, "[...]"));
+  static constexpr auto row =
+      statespace::row(unary_name<kKind>(true), input("x", &UnaryBackward::x, "[...]"),
+                      input("dy", &UnaryBackward::dy, "[...]"), output("dx", &UnaryBackward::dx, "[...]"));
 };
 
 }  // namespace statespace

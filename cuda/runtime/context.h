@@ -20,7 +20,7 @@ class Context {
 
   cudaStream_t stream = nullptr;
   int multiprocessors = 132;
-  int compute_capability = 90;  // 10 * major + minor
+  int compute_capability = 90;   // 10 * major + minor
   DeviceFault* fault = nullptr;  // device memory
 
   // Memory that lasts until the launches of this op are done; aligned to 256 bytes.
@@ -34,11 +34,11 @@ class Context {
   // choice; false leaves the work to our own kernel.
   struct Gemm {
     int64_t m, n, k;
-    const void *a, *b;                        // a: m x k, b: k x n by strides
-    void* c;                                  // m x n, row stride ldc
+    const void *a, *b;  // a: m x k, b: k x n by strides
+    void* c;            // m x n, row stride ldc
     int64_t a_row, a_column, b_row, b_column, ldc;
-    int a_type, b_type, c_type;               // DType values
-    const float* bias;                        // added to every row, or null
+    int a_type, b_type, c_type;  // DType values
+    const float* bias;           // added to every row, or null
     bool accumulate;
     int64_t batch, a_batch, b_batch, c_batch;  // number of products, and strides between them
   };
