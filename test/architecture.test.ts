@@ -28,8 +28,30 @@ const native: Record<string, Rule> = {
 };
 
 // In the order of the layers: each may use those before it, but for what `except` names.
-const layers = ["native", "tensor", "autograd", "ops", "nn", "io", "optim", "generate", "models", "train", "cli"];
-const except: Record<string, readonly string[]> = { io: ["nn"], optim: ["io"], generate: ["optim"], models: ["optim"] };
+const layers = [
+  "native",
+  "ssm",
+  "tensor",
+  "autograd",
+  "ops",
+  "nn",
+  "io",
+  "optim",
+  "generate",
+  "models",
+  "train",
+  "cli",
+];
+const except: Record<string, readonly string[]> = {
+  // The mathematics of the host is for modules, not for what moves tensors.
+  tensor: ["ssm"],
+  autograd: ["ssm"],
+  ops: ["ssm"],
+  io: ["nn"],
+  optim: ["io"],
+  generate: ["optim"],
+  models: ["optim"],
+};
 const mayUseNode = new Set(["native", "io", "train", "cli"]);
 // AsyncLocalStorage is how scopes and modes follow await; it touches no system.
 const alwaysAllowed = new Set(["node:async_hooks"]);
