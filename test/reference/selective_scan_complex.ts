@@ -1,33 +1,9 @@
 // The selective scan with complex A, B, C and states: out = (2 Re(sum over n of C[t] h[t]) + D u) silu(z).
 // Complex arrays carry a last axis (re, im); a gradient is dL/dRe + i dL/dIm (math.md 0 and 5.7).
-import { type Arr, accumulate, dim, grid, maybeGrid, read, sequences, zeros, zerosLike } from "./array.ts";
+import { type Arr, dim, grid, maybeGrid, sequences, zeros, zerosLike } from "./array.ts";
+import { add, addPair, type Complex, conj, exp, multiply, pair, times, zero } from "./complex.ts";
 import { projection, type SelectiveScanInputs, type SelectiveScanOptions } from "./selective_scan.ts";
 import { silu, siluDerivative, softplus, softplusDerivative } from "./unary.ts";
-
-interface Complex {
-  readonly re: number;
-  readonly im: number;
-}
-
-const add = (a: Complex, b: Complex): Complex => ({ re: a.re + b.re, im: a.im + b.im });
-const times = (k: number, a: Complex): Complex => ({ re: k * a.re, im: k * a.im });
-const multiply = (a: Complex, b: Complex): Complex => ({
-  re: a.re * b.re - a.im * b.im,
-  im: a.re * b.im + a.im * b.re,
-});
-const conj = (a: Complex): Complex => ({ re: a.re, im: -a.im });
-const exp = (a: Complex): Complex => times(Math.exp(a.re), { re: Math.cos(a.im), im: Math.sin(a.im) });
-const zero: Complex = { re: 0, im: 0 };
-
-/** Pair `i` of interleaved (re, im). */
-function pair(data: Float64Array, i: number): Complex {
-  return { re: read(data, 2 * i), im: read(data, 2 * i + 1) };
-}
-
-function addPair(data: Float64Array, i: number, value: Complex): void {
-  accumulate(data, 2 * i, value.re);
-  accumulate(data, 2 * i + 1, value.im);
-}
 
 function prepare(inputs: SelectiveScanInputs, { deltaSoftplus = false }: SelectiveScanOptions) {
   const { A, B, C } = inputs;
