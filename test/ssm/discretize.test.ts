@@ -329,6 +329,7 @@ describe("ssm.discretizeDiagonal", () => {
     refused(() => ssm.discretizeDiagonal([1, 2], [1, 2], Number.NaN), "ERR_ARGUMENT", "dt is NaN");
     refused(() => ssm.discretizeDiagonal([1, 2], [1, 2], 1, { method: "x" as "zoh" }), "ERR_ARGUMENT", '"x"');
     refused(() => ssm.discretizeDiagonal([2, 0], [1, 0], 1, { method: "bilinear" }), "ERR_SINGULAR", "1 - alpha dt A");
+    refused(() => ssm.discretizeDiagonal([800, 1], [1, 0], 1), "ERR_UNSTABLE", "e^(dt A) overflows");
     refused(() => ssm.discretizeDiagonalGradients([1, 2], [1, 2], 1, { B: [1] }), "ERR_SHAPE", "upstream.B");
   });
 });

@@ -2,6 +2,7 @@
 import { expect } from "chai";
 import { ssm } from "statespace";
 import { read } from "../reference/array.ts";
+import { normal } from "../support/random.ts";
 import { close, randoms, refused, smooth } from "./support.ts";
 
 const period = 1000;
@@ -62,6 +63,49 @@ describe("ssm.FunctionMemory", () => {
     );
     for (let i = 1; i < errors.length; i++) expect(read(errors, i), errors.join()).below(0.7 * read(errors, i - 1));
     expect(errors.at(-1), errors.join()).below(0.02);
+  });
+
+  it("errors by lag are those of band-limited noise at N = 64: the fading legs, the scaled one, legt", () => {
+    // math.md 3.4: 5 s at 1 kHz, cut off at 5 Hz, rms 0.5 before the first sample is subtracted; rms errors.
+    const bounds = [0, 250, 500, 1000, 1500, 2000, 3000, 4000, 5000];
+    const fading = [0.015, 0.014, 0.02, 0.042, 0.129, 0.313, 0.433, 0.471];
+    const scaled = [0.056, 0.046, 0.064, 0.128, 0.211, 0.221, 0.182, 0.069];
+    const [size, signals, cycles, dt] = [5000, 8, 25, 1e-3];
+    const noise = (seed: number): Float64Array => {
+      const { data } = normal([2 * cycles], seed, 0.5 / Math.sqrt(cycles));
+      const at = (t: number): number => {
+        let sum = 0;
+        for (let k = 0; k < cycles; k++) {
+          const angle = (2 * Math.PI * (k + 1) * t) / size;
+          sum += read(data, 2 * k) * Math.cos(angle) + read(data, 2 * k + 1) * Math.sin(angle);
+        }
+        return sum;
+      };
+      return Float64Array.from({ length: size }, (_, t) => at(t) - at(0));
+    };
+    const inputs = Array.from({ length: signals }, (_, i) => noise(i + 1));
+    const errors = (make: () => ssm.FunctionMemory, bands: number): number[] => {
+      const squares = new Array<number>(bands).fill(0);
+      for (const x of inputs) {
+        const memory = make().feed(x);
+        for (let band = 0; band < bands; band++) {
+          const [from, to] = [read(bounds, band), read(bounds, band + 1)];
+          const lags = Float64Array.from({ length: to - from }, (_, j) => (from + j + 0.5) * dt);
+          const sum = memory.reconstruct(lags).reduce((s, y, j) => s + (y - read(x, size - 1 - from - j)) ** 2, 0);
+          squares[band] = read(squares, band) + sum / lags.length / signals;
+        }
+      }
+      return squares.map(Math.sqrt);
+    };
+    for (const [got, want] of [
+      [errors(() => new ssm.FunctionMemory("legs", 64, { dt, isScaled: false }), 8), fading],
+      [errors(() => new ssm.FunctionMemory("legs", 64, { dt }), 8), scaled],
+    ] as const) {
+      got.forEach((value, band) => {
+        expect(value / read(want, band), `band ${band} of ${got.join()}`).within(0.65, 1.5);
+      });
+    }
+    for (const value of errors(() => new ssm.FunctionMemory("legt", 64, { dt }), 3)) expect(value).below(0.001);
   });
 
   it("a constant becomes the first number, and all methods agree", () => {

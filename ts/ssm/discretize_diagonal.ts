@@ -1,5 +1,5 @@
 // Discretization of diagonal systems, element by element, with the derivatives that training needs.
-import { finite, type Numbers, singular, sized, wrongSize } from "./check.ts";
+import { bounded, finite, type Numbers, singular, sized, wrongSize } from "./check.ts";
 import {
   add,
   type Complex,
@@ -115,7 +115,7 @@ function prepare(A: Numbers, B: Numbers, dt: number | Numbers, options: Diagonal
  * `isComplex: false`; `dt` is one number, or one for each channel. The rules are those of `discretize`. "zoh" is
  * accurate through A = 0, where B̄ is dt B (S4D, Gu et al. 2022, section 3.1).
  *
- * @throws ShapeError, ArgumentError; ERR_SINGULAR where 1 - alpha dt A is 0
+ * @throws ShapeError, ArgumentError; ERR_SINGULAR where 1 - alpha dt A is 0; ERR_UNSTABLE where e^(dt A) overflows
  */
 export function discretizeDiagonal(
   A: Numbers,
@@ -132,6 +132,7 @@ export function discretizeDiagonal(
     set(result.B, i, multiply(current.value, get(b, i)));
     if (result.Bprevious && previous) set(result.Bprevious, i, multiply(previous.value, get(b, i)));
   }
+  bounded(owner, "e^(dt A)", result.A);
   return result;
 }
 

@@ -9,6 +9,14 @@ export function identity(n: number): Float64Array {
 /** (rows, inner) times (inner, columns). */
 export function product(a: Float64Array, b: Float64Array, rows: number, inner: number, columns: number): Float64Array {
   const result = new Float64Array(rows * columns);
+  if (columns === 1) {
+    for (let i = 0; i < rows; i++) {
+      let sum = 0;
+      for (let k = 0; k < inner; k++) sum += a[i * inner + k]! * b[k]!;
+      result[i] = sum;
+    }
+    return result;
+  }
   for (let i = 0; i < rows; i++) {
     const row = result.subarray(i * columns, (i + 1) * columns);
     for (let k = 0; k < inner; k++) {
