@@ -45,6 +45,7 @@ export {
   DisposedError,
   DTypeError,
   ModelFormatError,
+  NumericalError,
   OutOfMemoryError,
   ShapeError,
   StateSpaceError,

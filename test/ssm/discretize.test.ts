@@ -1,6 +1,6 @@
 // Discretization: dense and diagonal, its functions, and its gradients.
 import { expect } from "chai";
-import { ssm } from "statespace";
+import { NumericalError, ssm } from "statespace";
 import { array, read, reshaped } from "../reference/array.ts";
 import { expectClose, expectEachClose } from "../support/close.ts";
 import { describeGolden } from "../support/golden.ts";
@@ -172,6 +172,7 @@ describe("ssm.discretize", () => {
     refused(() => ssm.discretize(undefined as unknown as number[], B, 1), "ERR_ARGUMENT", "A is undefined");
     refused(() => ssm.discretize([2], [1], 0.5, { method: "backward" }), "ERR_SINGULAR", "I - alpha dt A");
     refused(() => ssm.discretize([1000], [1], 1), "ERR_UNSTABLE", "overflows");
+    expect(() => ssm.discretize([1000], [1], 1)).to.throw(NumericalError);
   });
 });
 

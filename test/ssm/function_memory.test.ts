@@ -178,6 +178,7 @@ describe("ssm.FunctionMemory", () => {
     refused(make("fourier", 5, { dt: 0.1 }), "ERR_ARGUMENT", "N is 5", "even");
     for (const dt of [0, -1, Number.NaN]) refused(make("legt", 4, { dt }), "ERR_ARGUMENT", "dt is");
     refused(make("legt", 4, { theta: 0 }), "ERR_ARGUMENT", "theta is 0");
+    refused(make("legt", 4, { dt: 1e300, theta: 1e-300 }), "ERR_ARGUMENT", "dt / theta is Infinity");
     refused(make("legs", 4, { theta: 2 }), "ERR_ARGUMENT", "theta is 2", "scaled");
     refused(make("legt", 4, { isScaled: true }), "ERR_ARGUMENT", "isScaled is true");
     refused(make("legs", 4, { method: "zoh" }), "ERR_ARGUMENT", "method", '"zoh"');

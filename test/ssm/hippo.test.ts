@@ -155,6 +155,7 @@ describe("ssm.hippo", () => {
       refused(() => ssm.hippo(measure, 5), "ERR_ARGUMENT", "N is 5", "even");
     }
     refused(() => ssm.hippo("legt", 4, { theta: 0 }), "ERR_ARGUMENT", "theta is 0");
+    refused(() => ssm.hippo("legt", 4, { theta: 1e-310 }), "ERR_ARGUMENT", "theta is", "1e-100");
     refused(() => ssm.hippo("lagt", 4, { beta: Number.NaN }), "ERR_ARGUMENT", "beta is NaN");
     refused(() => ssm.hippo("glagt", 4, { alpha: 1 }), "ERR_ARGUMENT", "alpha is 1");
     refused(() => ssm.hippo("glagt", 4, { alpha: -1 }), "ERR_ARGUMENT", "alpha is -1");

@@ -42,13 +42,14 @@ export function complexProduct(a: Float64Array, b: Float64Array, rows: number, i
   const columns = b.length / 2 / inner;
   const result = new Float64Array(2 * rows * columns);
   for (let i = 0; i < rows; i++) {
+    const row = result.subarray(2 * i * columns, 2 * (i + 1) * columns);
     for (let k = 0; k < inner; k++) {
       const [re, im] = [read(a, 2 * (i * inner + k)), read(a, 2 * (i * inner + k) + 1)];
-      for (let j = 0; j < columns; j++) {
-        const [x, y] = [read(b, 2 * (k * columns + j)), read(b, 2 * (k * columns + j) + 1)];
-        const at = 2 * (i * columns + j);
-        result[at] = read(result, at) + re * x - im * y;
-        result[at + 1] = read(result, at + 1) + re * y + im * x;
+      const from = 2 * k * columns;
+      for (let j = 0; j < row.length; j += 2) {
+        const [x, y] = [b[from + j]!, b[from + j + 1]!];
+        row[j] = row[j]! + re * x - im * y;
+        row[j + 1] = row[j + 1]! + re * y + im * x;
       }
     }
   }
@@ -67,13 +68,6 @@ export function adjoint(a: Float64Array, rows: number, columns: number): Float64
   return result;
 }
 
-export function diagonal(w: Float64Array): Float64Array {
-  const n = w.length / 2;
-  const result = new Float64Array(2 * n * n);
-  for (let i = 0; i < n; i++) result.set(w.subarray(2 * i, 2 * i + 2), 2 * (i * n + i));
-  return result;
-}
-
 export function withZeroImaginary(x: ArrayLike<number>): Float64Array {
   return Float64Array.from({ length: 2 * x.length }, (_, i) => (i % 2 === 0 ? read(x, i / 2) : 0));
 }
@@ -81,13 +75,18 @@ export function withZeroImaginary(x: ArrayLike<number>): Float64Array {
 /** V (diag(w) - sum of P_r P_r*) V* */
 export function recomposed({ w, P, V }: ssm.Nplr): Float64Array {
   const N = w.length / 2;
-  const inner = diagonal(w);
+  const scaled = V.map((x, i) => {
+    const [column, other] = [Math.floor(i / 2) % N, read(V, i ^ 1)];
+    const [re, im] = [read(w, 2 * column), read(w, 2 * column + 1)];
+    return re * x + (i % 2 === 0 ? -im : im) * other;
+  });
+  const A = complexProduct(scaled, adjoint(V, N, N), N, N);
   for (let r = 0; r < P.length / 2 / N; r++) {
-    const column = P.slice(2 * N * r, 2 * N * (r + 1));
+    const column = complexProduct(V, P.slice(2 * N * r, 2 * N * (r + 1)), N, N);
     const outer = complexProduct(column, adjoint(column, N, 1), N, 1);
-    for (let i = 0; i < inner.length; i++) inner[i] = read(inner, i) - read(outer, i);
+    for (let i = 0; i < A.length; i++) A[i] = read(A, i) - read(outer, i);
   }
-  return complexProduct(complexProduct(V, inner, N, N), adjoint(V, N, N), N, N);
+  return A;
 }
 
 /** `name` with the digits of float64 where the file has them. */

@@ -2,6 +2,7 @@
 import { expect } from "chai";
 import { ssm } from "statespace";
 import { array, read } from "../reference/array.ts";
+import * as dense from "../reference/dense_ssm.ts";
 import { describeGolden } from "../support/golden.ts";
 import { adjoint, close, complexProduct, randoms, refused, smooth, withZeroImaginary } from "./support.ts";
 
@@ -39,6 +40,31 @@ describeGolden("dense_ssm", (golden) => {
     undefined,
     1.5e-7,
   );
+});
+
+describeGolden("dense_ssm", (golden) => {
+  const inputs = {
+    A: golden.get("Abar"),
+    B: golden.get("Bbar"),
+    C: golden.get("C"),
+    D: golden.get("D"),
+    u: golden.get("u"),
+    initialState: golden.get("x0"),
+  };
+  const options = { length: golden.get("K").data.length };
+  const { K, y, state } = dense.forward(inputs, options);
+  for (const [name, got] of [
+    ["K", K],
+    ["y", y],
+    ["x_last", state],
+  ] as const) {
+    golden.expect(name, got, undefined, 1.5e-7);
+  }
+  const gradients = dense.backward(inputs, options, { K: golden.get("grad_K"), y: golden.get("grad_y") });
+  const { A, B, C, D, u, initialState } = gradients;
+  for (const [name, got] of Object.entries({ Abar: A, Bbar: B, C, D, u, x0: initialState })) {
+    golden.expect(`grad.${name}`, got, undefined, 1.5e-7);
+  }
 });
 
 /** Kogge and Stone's inclusive scan of h[t] = a h[t-1] + b[t], complex, one state: the pairs (a, b) combined in a tree. */

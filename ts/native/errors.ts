@@ -36,6 +36,8 @@ export class DisposedError extends StateSpaceError {}
 export class ModelFormatError extends StateSpaceError {}
 /** An argument or option is out of its range: ERR_ARGUMENT. */
 export class ArgumentError extends StateSpaceError {}
+/** A computation has no finite result: ERR_UNSTABLE where it overflows, ERR_SINGULAR where it has no single solution. */
+export class NumericalError extends StateSpaceError {}
 
 type ErrorClass = new (code: `ERR_${string}`, message: string, options?: ErrorOptionsWithDetails) => StateSpaceError;
 
@@ -47,6 +49,8 @@ const classes: Record<string, ErrorClass> = {
   ERR_DISPOSED: DisposedError,
   ERR_MODEL_FORMAT: ModelFormatError,
   ERR_ARGUMENT: ArgumentError,
+  ERR_UNSTABLE: NumericalError,
+  ERR_SINGULAR: NumericalError,
   ERR_DEVICE: DeviceError,
   ERR_INDEX: DeviceError,
 };

@@ -57,7 +57,7 @@ export function even(owner: string, N: number): number {
 export function bounded(owner: string, what: string, data: Float64Array): Float64Array {
   const at = data.findIndex((x) => !Number.isFinite(x));
   if (at < 0) return data;
-  throw makeError("ERR_UNSTABLE", `${owner}: ${what} overflows at ${at}, so A has an eigenvalue of modulus above 1`, {
+  throw makeError("ERR_UNSTABLE", `${owner}: ${what} overflows at ${at}, so the system is unstable`, {
     details: { argument: "A", found: data[at], needed: "eigenvalues of modulus at most 1", index: at },
     remedy:
       "zoh, bilinear and backward make a stable system of every continuous A with eigenvalues left of the imaginary axis; euler only for small dt",

@@ -5,7 +5,7 @@ import { bounded, finite, mostStates, type Numbers } from "./check.ts";
 import { discretize } from "./discretize.ts";
 import { transition } from "./hippo.ts";
 import { product } from "./matrix.ts";
-import { type Method, rule } from "./method.ts";
+import { type Method, rule, step } from "./method.ts";
 
 const owner = "ssm.FunctionMemory";
 
@@ -73,7 +73,12 @@ export class FunctionMemory {
     if (isScaled) {
       this.#advance = (x, u, k) => scaledStep(x, B, u / k, alpha / k, (1 - alpha) / k);
     } else {
-      const discrete = discretize(A, B, dt / theta, kind === "gbt" ? { method: "gbt", alpha } : { method: "zoh" });
+      const discrete = discretize(
+        A,
+        B,
+        step(owner, "dt / theta", dt / theta),
+        kind === "gbt" ? { method: "gbt", alpha } : { method: "zoh" },
+      );
       this.#advance = (x, u) => product(discrete.A, x, N, N, 1).map((value, n) => value + discrete.B[n]! * u);
     }
     this.#state = new Float64Array(N);

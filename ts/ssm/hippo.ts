@@ -192,8 +192,14 @@ export function transition(owner: string, measure: Measure, N: number, options: 
 }
 
 function checked(owner: string, { theta, beta, alpha = 0 }: HippoOptions): Parameters {
-  if (theta !== undefined) real(owner, "theta", theta, 0, true);
-  if (beta !== undefined) real(owner, "beta", beta, 0, true);
+  if (theta !== undefined) scale(owner, "theta", theta);
+  if (beta !== undefined) scale(owner, "beta", beta);
   if (!(alpha > -1 && alpha < 1)) refuse(owner, "alpha", alpha, "a number above -1 and below 1");
   return { theta, beta, alpha };
+}
+
+/** Positive, and not so extreme that squares of the entries overflow or vanish. */
+function scale(owner: string, name: string, value: number): void {
+  real(owner, name, value, 0, true);
+  if (value < 1e-100 || value > 1e100) refuse(owner, name, value, "1e-100 to 1e100");
 }
