@@ -30,6 +30,11 @@ class EmulatedContext final : public Context {
     return data;
   }
 
+  size_t scratch_count() const override { return blocks_.size(); }
+  void keep_scratch(size_t count) override {
+    while (blocks_.size() > count) blocks_.pop_back();
+  }
+
   DeviceFault raised = {};
 
  private:

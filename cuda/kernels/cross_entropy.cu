@@ -2,8 +2,7 @@
 //   dlogits = (softmax(logits) - onehot(targets)) * (dloss / counted + dlosses[r]).
 #include "cpp/ops/cross_entropy.h"
 
-#include "cuda/device/reduce.cuh"
-#include "cuda/kernels/floats.cuh"
+#include "cuda/kernels/cross_entropy.cuh"
 
 namespace statespace::cuda {
 
@@ -12,8 +11,6 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarpSize;
 constexpr int kFinishThreads = 1024;
-// Up to this vocabulary a warp takes a row, else a block.
-constexpr int64_t kWarpVocab = 1024;
 
 struct ForwardArguments {
   Floats logits;
@@ -24,7 +21,6 @@ struct ForwardArguments {
   DeviceFault* fault;
 };
 
-// A row is read once: the maximum so far and the sum relative to it go together.
 template <bool kWarpRow>
 __global__ void __launch_bounds__(kThreads) cross_entropy_kernel(ForwardArguments arguments) {
   constexpr int kTeamSize = kWarpRow ? kWarpSize : kThreads;
@@ -33,26 +29,10 @@ __global__ void __launch_bounds__(kThreads) cross_entropy_kernel(ForwardArgument
   // A warp without a row still takes part in the shuffles.
   const int64_t vocab = row < arguments.rows ? arguments.vocab : 0;
 
-  const float lowest = __int_as_float(0xff800000);
-  float max = lowest, sum = 0.0f;  // of exp(x - max)
-  for (int64_t first = rank * kOctet; first < vocab; first += kTeamSize * kOctet) {
-    const int count = octet_count(first, vocab);
-    float values[kOctet];
-    load_octet(values, arguments.logits, row * arguments.row_stride + first, count);
-    float new_max = max;
-#pragma unroll
-    for (int i = 0; i < kOctet; ++i) new_max = fmaxf(new_max, i < count ? values[i] : lowest);
-    if (new_max == lowest) continue;  // -infinity less itself would be NaN
-    sum *= ex2((max - new_max) * kLog2E);
-#pragma unroll
-    for (int i = 0; i < kOctet; ++i) sum += i < count ? ex2((values[i] - new_max) * kLog2E) : 0.0f;
-    max = new_max;
-  }
-  const float row_max = kWarpRow ? warp_max(max) : block_max(max);
-  sum = max == lowest ? 0.0f : sum * ex2((max - row_max) * kLog2E);
-  sum = kWarpRow ? warp_sum(sum) : block_sum(sum);
+  OnlineSum online;
+  online.add(arguments.logits, row * arguments.row_stride, vocab, rank, kTeamSize);
+  const float logsumexp = online.finish<kWarpRow>();
   if (row >= arguments.rows || rank != 0) return;
-  const float logsumexp = row_max + logf(sum);
   const int64_t target = arguments.targets[row];
   const bool is_ignored = target == arguments.ignore_index;
   const bool is_bad = !is_ignored && (target < 0 || target >= vocab);
@@ -113,6 +93,11 @@ __global__ void cross_entropy_backward_kernel(BackwardArguments arguments) {
 
 }  // namespace
 
+void launch_mean_loss(const float* losses, const float* row_counts, int64_t rows, float* loss, float* counted,
+                      const Context& context) {
+  launch(mean_loss_kernel, {dim3(1), dim3(kFinishThreads)}, context.stream, losses, row_counts, rows, loss, counted);
+}
+
 template <>
 void run(const CrossEntropyForward& op, Context& context) {
   const int64_t rows = op.logits.dim(0), vocab = op.logits.dim(1);
@@ -133,8 +118,7 @@ void run(const CrossEntropyForward& op, Context& context) {
     launch(is_warp_row ? cross_entropy_kernel<true> : cross_entropy_kernel<false>, {grid, dim3(kThreads)},
            context.stream, arguments);
   }
-  launch(mean_loss_kernel, {dim3(1), dim3(kFinishThreads)}, context.stream, arguments.losses, row_counts, rows,
-         op.loss.as<float>(), op.counted.as<float>());
+  launch_mean_loss(arguments.losses, row_counts, rows, op.loss.as<float>(), op.counted.as<float>(), context);
 }
 
 template <>

@@ -72,4 +72,27 @@ void gemm(const Gemm& product, Context& context) {
   }
 }
 
+void multiply(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, const Tensor& c, const float* bias,
+              bool accumulate, Context& context) {
+  Gemm product = {};
+  product.m = m;
+  product.n = n;
+  product.k = k;
+  product.a = a.tensor.data;
+  product.a_type = static_cast<int>(a.tensor.dtype);
+  product.a_row = a.row;
+  product.a_column = a.column;
+  product.b = b.tensor.data;
+  product.b_type = static_cast<int>(b.tensor.dtype);
+  product.b_row = b.row;
+  product.b_column = b.column;
+  product.c = c.data;
+  product.c_type = static_cast<int>(c.dtype);
+  product.ldc = c.row_stride();
+  product.bias = bias;
+  product.accumulate = accumulate;
+  product.batch = 1;
+  gemm(product, context);
+}
+
 }  // namespace statespace::cuda

@@ -11,6 +11,18 @@ using Gemm = Context::Gemm;
 // products are none, and with k = 0 the product is zero.
 void gemm(const Gemm& product, Context& context);
 
+// A tensor's rows, or columns, as the rows of an operand.
+struct Matrix {
+  const Tensor& tensor;
+  int64_t row, column;  // strides
+};
+inline Matrix as_is(const Tensor& tensor) { return {tensor, tensor.row_stride(), 1}; }
+inline Matrix transposed(const Tensor& tensor) { return {tensor, 1, tensor.row_stride()}; }
+
+// c (+)= a b + bias of single matrices.
+void multiply(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, const Tensor& c, const float* bias,
+              bool accumulate, Context& context);
+
 // One operand as a kernel sees it: `line` counts rows of a or columns of b.
 struct GemmOperand {
   const void* data;

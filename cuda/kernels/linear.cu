@@ -8,54 +8,22 @@
 
 namespace statespace::cuda {
 
-namespace {
-
-struct Matrix {
-  const Tensor& tensor;
-  int64_t row, column;  // strides
-};
-Matrix as_is(const Tensor& tensor) { return {tensor, tensor.row_stride(), 1}; }
-Matrix transposed(const Tensor& tensor) { return {tensor, 1, tensor.row_stride()}; }
-
-void multiply(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, const Tensor& c, const float* bias,
-              Context& context) {
-  Gemm product = {};
-  product.m = m;
-  product.n = n;
-  product.k = k;
-  product.a = a.tensor.data;
-  product.a_type = static_cast<int>(a.tensor.dtype);
-  product.a_row = a.row;
-  product.a_column = a.column;
-  product.b = b.tensor.data;
-  product.b_type = static_cast<int>(b.tensor.dtype);
-  product.b_row = b.row;
-  product.b_column = b.column;
-  product.c = c.data;
-  product.c_type = static_cast<int>(c.dtype);
-  product.ldc = c.row_stride();
-  product.bias = bias;
-  product.batch = 1;
-  gemm(product, context);
-}
-
-}  // namespace
-
 template <>
 void run(const LinearForward& op, Context& context) {
   multiply(op.x.rows(), op.weight.dim(0), op.weight.dim(1), as_is(op.x), transposed(op.weight), op.y,
-           op.bias.as<float>(), context);
+           op.bias.as<float>(), false, context);
 }
 
 template <>
 void run(const LinearBackwardInput& op, Context& context) {
-  multiply(op.dy.rows(), op.weight.dim(1), op.weight.dim(0), as_is(op.dy), as_is(op.weight), op.dx, nullptr, context);
+  multiply(op.dy.rows(), op.weight.dim(1), op.weight.dim(0), as_is(op.dy), as_is(op.weight), op.dx, nullptr, false,
+           context);
 }
 
 template <>
 void run(const LinearBackwardWeight& op, Context& context) {
   const int64_t rows = op.x.rows(), outputs = op.dy.dim(-1);
-  multiply(outputs, op.x.dim(-1), rows, transposed(op.dy), as_is(op.x), op.dweight, nullptr, context);
+  multiply(outputs, op.x.dim(-1), rows, transposed(op.dy), as_is(op.x), op.dweight, nullptr, false, context);
   if (op.with_bias) sum_middle(op.dy, {1, rows, outputs, op.dy.row_stride()}, 1.0f, op.dbias, context);
 }
 
@@ -75,7 +43,7 @@ void run(const LinearPack& op, Context& context) {
 template <>
 void run(const LinearPackedForward& op, Context& context) {
   multiply(op.x.rows(), op.y.dim(-1), op.packed.dim(1), as_is(op.x), transposed(op.packed), op.y, op.bias.as<float>(),
-           context);
+           false, context);
 }
 
 }  // namespace statespace::cuda

@@ -30,6 +30,10 @@ class Context {
     return static_cast<T*>(scratch_bytes(count * sizeof(T)));
   }
 
+  // Gives back all scratch but the first `count` blocks; launches that are already enqueued may still use it.
+  virtual size_t scratch_count() const = 0;
+  virtual void keep_scratch(size_t count) = 0;
+
   // y[m, n] (+)= x[m, k] w[n, k]^T and its transposes through a vendor library, where one was found and is the better
   // choice; false leaves the work to our own kernel.
   struct Gemm {
@@ -43,6 +47,19 @@ class Context {
     int64_t batch, a_batch, b_batch, c_batch;  // number of products, and strides between them
   };
   virtual bool gemm(const Gemm&) { return false; }
+};
+
+// Scratch taken meanwhile goes back at the end, for ops that call others in a loop.
+class ScratchScope {
+ public:
+  explicit ScratchScope(Context& context) : context_(context), count_(context.scratch_count()) {}
+  ~ScratchScope() { context_.keep_scratch(count_); }
+  ScratchScope(const ScratchScope&) = delete;
+  ScratchScope& operator=(const ScratchScope&) = delete;
+
+ private:
+  Context& context_;
+  const size_t count_;
 };
 
 // How the backend finds an op's code: the file of an op specialises `run`; a missing one does not link.

@@ -35,21 +35,27 @@ class CudaDevice::OpContext final : public Context {
     compute_capability = device.compute_capability_;
     fault = device.faults_ + op;
   }
-  ~OpContext() override {
-    for (const auto& [data, bytes] : scratch_) device_.pool_.release(data, bytes);
-  }
+  ~OpContext() override { give_back(0); }
   void* scratch_bytes(size_t bytes) override {
     void* data = device_.pool_.allocate(bytes, arena_);
     scratch_.emplace_back(data, bytes);
     if (device_.poison_) require(cudaMemsetAsync(data, 0xff, bytes, stream), "poison");
     return data;
   }
+  size_t scratch_count() const override { return scratch_.size(); }
+  void keep_scratch(size_t count) override { give_back(count); }
   bool gemm(const Gemm& problem) override {
     device_.open_cublaslt();
     return device_.cublaslt_ && device_.cublaslt_->gemm(problem, *this);
   }
 
  private:
+  void give_back(size_t kept) {
+    for (; scratch_.size() > kept; scratch_.pop_back()) {
+      device_.pool_.release(scratch_.back().first, scratch_.back().second);
+    }
+  }
+
   CudaDevice& device_;
   Arena* arena_;
   std::vector<std::pair<void*, size_t>> scratch_;

@@ -9,6 +9,7 @@ import { crossEntropy } from "./cross_entropy.ts";
 import { embeddingSuite } from "./embedding.ts";
 import { layerNorm } from "./layer_norm.ts";
 import { linearSuite } from "./linear.ts";
+import { linearCrossEntropy } from "./linear_cross_entropy.ts";
 import { matmulSuite } from "./matmul.ts";
 import { rmsNorm } from "./rms_norm.ts";
 import { selectiveScan } from "./selective_scan.ts";
@@ -28,6 +29,7 @@ export const suites: readonly OpSuite[] = [
   rmsNorm,
   layerNorm,
   crossEntropy,
+  linearCrossEntropy,
   unarySuite,
   binarySuite,
   scaleSuite,

@@ -42,6 +42,7 @@ export interface Ops<T> extends Record<UnaryKind, (x: T) => T>, Record<BinaryKin
   rmsNorm(x: T, weight: T, options?: { eps?: number; residual?: T }): T | { y: T; sum: T };
   layerNorm(x: T, weight: T, bias?: T, options?: { eps?: number; residual?: T }): T | { y: T; sum: T };
   crossEntropy(logits: T, targets: T, options?: { ignoreIndex?: number }): T;
+  linearCrossEntropy(x: T, weight: T, targets: T, options?: { ignoreIndex?: number; chunk?: number }): T;
   scale(x: T, factor: number): T;
   sum(x: T, options?: { axis?: number }): T;
   mean(x: T, options?: { axis?: number }): T;

@@ -20,6 +20,8 @@ class HostContext : public Context {
     scratch_.resize(bytes);
     return scratch_.data();
   }
+  size_t scratch_count() const override { return 0; }
+  void keep_scratch(size_t) override {}
 
  private:
   std::vector<char> scratch_;

@@ -20,8 +20,17 @@ export type Wanted<I extends TensorInputs> = { readonly [K in keyof I]-?: boolea
 export interface Definition<I extends TensorInputs, A, O extends Record<string, Tensor>, S> {
   /** Computes the outputs. `wanted` is all false when nothing is recorded: then `saved` may be anything. */
   forward(inputs: I, attributes: A, wanted: Wanted<I>, recorded: boolean): { outputs: O; saved: S };
-  /** Gradients of the inputs. An output that nothing depended on has no gradient. */
-  backward(gradients: { [K in keyof O]: Tensor | null }, saved: S, attributes: A, wanted: Wanted<I>): InputGradients<I>;
+  /**
+   * Gradients of the inputs. An output that nothing depended on has no gradient. `last`: what forward made and saved is
+   * not needed again; it may be overwritten, and returned as a gradient.
+   */
+  backward(
+    gradients: { [K in keyof O]: Tensor | null },
+    saved: S,
+    attributes: A,
+    wanted: Wanted<I>,
+    last: boolean,
+  ): InputGradients<I>;
 }
 
 function tensorsIn(saved: unknown): Tensor[] {
@@ -46,7 +55,7 @@ export function differentiable<I extends TensorInputs, A, O extends Record<strin
     const outputNames = Object.keys(outputs);
     const results = Object.values(outputs);
     // What forward made for itself lives until backward is done with it.
-    const owned = tensorsIn(saved).filter((t) => !given.has(t) && !results.includes(t));
+    const owned = new Set(tensorsIn(saved).filter((t) => !given.has(t) && !results.includes(t)));
     if (!recording) {
       for (const t of owned) t.dispose();
       return outputs;
@@ -57,12 +66,14 @@ export function differentiable<I extends TensorInputs, A, O extends Record<strin
       inputs: names.map((key) => inputs[key] ?? null),
       outputs: results.length,
       released: false,
-      backward(gradients) {
+      backward(gradients, last) {
         const byName = Object.fromEntries(outputNames.map((key, i) => [key, gradients[i] ?? null]));
-        const going = definition.backward(byName as { [K in keyof O]: Tensor | null }, saved, attributes, wanted);
+        const going = definition.backward(byName as { [K in keyof O]: Tensor | null }, saved, attributes, wanted, last);
         return names.map((key) => {
           const gradient = going[key as keyof I];
-          return gradient instanceof Tensor ? gradient : null;
+          if (!(gradient instanceof Tensor)) return null;
+          owned.delete(gradient);
+          return gradient;
         });
       },
       release() {

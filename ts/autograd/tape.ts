@@ -14,8 +14,8 @@ export interface TapeNode extends GraphNode {
   /** The tensors that gradients flow to, in the order of what `backward` returns. */
   readonly inputs: readonly (Tensor | null)[];
   readonly outputs: number;
-  /** Gradients of the inputs from those of the outputs; null where none flows. */
-  backward(gradients: (Tensor | null)[]): (Tensor | null)[];
+  /** Gradients of the inputs from those of the outputs; null where none flows. `last`: `release` follows. */
+  backward(gradients: (Tensor | null)[], last: boolean): (Tensor | null)[];
   /** Frees what was saved for `backward`. */
   release(): void;
   released: boolean;
@@ -178,7 +178,7 @@ function walk(order: TapeNode[], top: TapeNode, output: number, start: Tensor, r
     arrived.delete(node);
     if (coming) {
       // What a rule makes on its way and does not return goes with this scope.
-      const going = scope(() => node.backward(coming));
+      const going = scope(() => node.backward(coming, !retainGraph));
       // Counted before the incoming ones are let go: they may be the same objects.
       for (const gradient of going) if (gradient) gradients.use(gradient);
       for (const gradient of coming) if (gradient) gradients.drop(gradient);

@@ -324,6 +324,35 @@ export interface Kernels<T> {
     into?: { dlogits?: T | undefined },
   ): { dlogits: T };
   /**
+   * - x: [rows, inputs], same
+   * - weight: [vocab, inputs], same
+   * - targets: [rows], int32
+   * - ignoreIndex: a target that does not count
+   * - chunk: rows whose logits exist at a time; 0 chooses
+   * - withDx: also form dx
+   * - withDweight: also form dweight
+   * - loss (result): [], float32
+   * - factor (result): [], float32
+   * - dx (result): [rows, inputs], same
+   * - dweight (result): [vocab, inputs], float32
+   */
+  linearCrossEntropyForward(
+    args: { x: T; weight: T; targets: T; ignoreIndex: number; chunk: number; withDx: boolean; withDweight: boolean },
+    into?: { loss?: T | undefined; factor?: T | undefined; dx?: T | undefined; dweight?: T | undefined },
+  ): { loss: T; factor: T; dx: T | null; dweight: T | null };
+  /**
+   * - unscaledDx: [rows, inputs], same
+   * - unscaledDweight: [vocab, inputs], float32
+   * - factor: [], float32
+   * - dloss: [], float32
+   * - dx (result): [rows, inputs], same
+   * - dweight (result): [vocab, inputs], float32
+   */
+  linearCrossEntropyBackward(
+    args: { unscaledDx?: T | null | undefined; unscaledDweight?: T | null | undefined; factor: T; dloss: T },
+    into?: { dx?: T | undefined; dweight?: T | undefined },
+  ): { dx: T | null; dweight: T | null };
+  /**
    * - a: [...], same
    * - b: [...], same
    * - y (result): [...], same
@@ -715,6 +744,8 @@ export const kernelNames: readonly (keyof Kernels<unknown>)[] = [
   "layerNormBackward",
   "crossEntropyForward",
   "crossEntropyBackward",
+  "linearCrossEntropyForward",
+  "linearCrossEntropyBackward",
   "add",
   "sub",
   "mul",

@@ -15,6 +15,7 @@ export { dropout } from "./dropout.ts";
 export { embedding } from "./embedding.ts";
 export { layerNorm } from "./layer_norm.ts";
 export { linear } from "./linear.ts";
+export { linearCrossEntropy } from "./linear_cross_entropy.ts";
 export { mambaInner } from "./mamba_inner.ts";
 export { matmul } from "./matmul.ts";
 export { rmsNorm } from "./rms_norm.ts";

@@ -12,7 +12,7 @@ import { Linear } from "../../nn/linear.ts";
 import type { MambaState } from "../../nn/mamba_state.ts";
 import { Module } from "../../nn/module.ts";
 import { RMSNorm } from "../../nn/rms_norm.ts";
-import { crossEntropy, linear, reshape, slice } from "../../ops/index.ts";
+import { linear, linearCrossEntropy, reshape, slice } from "../../ops/index.ts";
 import type { Device, DeviceSpec } from "../../tensor/device.ts";
 import { scope } from "../../tensor/scope.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -140,16 +140,12 @@ export class MambaLM extends Module {
   /** Logits (batch, length, vocab) of the token after each one: ids (batch, length), int32. */
   forward(ids: Tensor): Tensor {
     this.#checkIds("forward", ids, 2);
-    const run = (): Tensor => {
-      let stream = this.backbone.embed(ids);
-      for (const layer of this.backbone.layers) stream = layer.forward(stream, this.activationDtype);
-      return this.#head(stream);
-    };
+    const run = (): Tensor => linear(this.#normalised(ids), this.#headWeight);
     return isGradEnabled() ? run() : scope(run);
   }
 
   /**
-   * Mean cross-entropy, a float32 scalar: of `targets` (batch, length), -100 where none counts, or without them of every
+   * Mean cross-entropy, a float32 scalar, computed without the whole logits: of `targets` (batch, length), -100 where none counts, or without them of every
    * next token in ids.
    */
   loss(ids: Tensor, targets?: Tensor): Tensor {
@@ -163,8 +159,8 @@ export class MambaLM extends Module {
     }
     const run = (): Tensor =>
       targets
-        ? crossEntropy(this.forward(ids), targets)
-        : crossEntropy(this.forward(slice(ids, 1, 0, length - 1)), slice(ids, 1, 1));
+        ? linearCrossEntropy(this.#normalised(ids), this.#headWeight, targets)
+        : linearCrossEntropy(this.#normalised(slice(ids, 1, 0, length - 1)), this.#headWeight, slice(ids, 1, 1));
     return isGradEnabled() ? run() : scope(run);
   }
 
@@ -232,9 +228,19 @@ export class MambaLM extends Module {
     return generate(this, prompt, options);
   }
 
+  /** What the head projects: (batch, length) ids give (batch, length, dModel). */
+  #normalised(ids: Tensor): Tensor {
+    let stream = this.backbone.embed(ids);
+    for (const layer of this.backbone.layers) stream = layer.forward(stream, this.activationDtype);
+    return this.backbone.finish(stream, this.activationDtype);
+  }
+
+  get #headWeight(): Tensor {
+    return this.lm_head?.weight ?? this.backbone.embeddings.weight;
+  }
+
   #head(stream: Stream): Tensor {
-    const normalised = this.backbone.finish(stream, this.activationDtype);
-    return linear(normalised, this.lm_head?.weight ?? this.backbone.embeddings.weight);
+    return linear(this.backbone.finish(stream, this.activationDtype), this.#headWeight);
   }
 
   #checkIds(method: string, ids: Tensor, rank: number): void {
