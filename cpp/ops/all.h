@@ -13,6 +13,7 @@
 #include "cpp/ops/layer_norm.h"
 #include "cpp/ops/linear.h"
 #include "cpp/ops/linear_cross_entropy.h"
+#include "cpp/ops/mamba_step.h"
 #include "cpp/ops/matmul.h"
 #include "cpp/ops/rms_norm.h"
 #include "cpp/ops/sample.h"
@@ -26,9 +27,10 @@ namespace statespace {
 using AllOps =
     OpList<SelectiveScanForward, SelectiveScanBackward, SelectiveStateUpdate, CausalConv1dForward, CausalConv1dBackward,
            CausalConv1dUpdate, AssociativeScanForward, AssociativeScanBackward, LinearForward, LinearBackwardInput,
-           LinearBackwardWeight, LinearPack, LinearPackedForward, Matmul, EmbeddingForward, EmbeddingBackward,
-           RmsNormForward, RmsNormBackward, LayerNormForward, LayerNormBackward, CrossEntropyForward,
-           CrossEntropyBackward, LinearCrossEntropyForward, LinearCrossEntropyBackward,                         //
+           LinearBackwardWeight, LinearPack, LinearPackedForward, MambaStepInput, MambaStepScan, MambaStepOutput,
+           Matmul, EmbeddingForward, EmbeddingBackward, RmsNormForward, RmsNormBackward, LayerNormForward,
+           LayerNormBackward, CrossEntropyForward, CrossEntropyBackward, LinearCrossEntropyForward,
+           LinearCrossEntropyBackward,                                                                          //
            Binary<BinaryKind::add>, Binary<BinaryKind::sub>, Binary<BinaryKind::mul>, Binary<BinaryKind::div>,  //
            Unary<UnaryKind::neg>, Unary<UnaryKind::abs>, Unary<UnaryKind::exp>, Unary<UnaryKind::log>,
            Unary<UnaryKind::sqrt>, Unary<UnaryKind::square>, Unary<UnaryKind::relu>, Unary<UnaryKind::sigmoid>,

@@ -1,50 +1,25 @@
 // Products with up to 8 rows, as in decoding: b is read once, a column of it by each warp, and a comes from the caches.
-#include "cuda/device/reduce.cuh"
 #include "cuda/kernels/gemm.cuh"
+#include "cuda/kernels/row_dots.cuh"
 
 namespace statespace::cuda {
 
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kUnroll = 4;  // octets of b that are under way
 
 template <int kRows>
 __global__ void __launch_bounds__(kThreads) gemm_few_rows_kernel(GemmArguments arguments, Floats a, Floats b) {
   const int64_t column = static_cast<int64_t>(blockIdx.x) * (kThreads / kWarpSize) + warp_index();
-  const int lane = lane_index();
-  const int64_t k_end = column < arguments.n ? arguments.k : 0;  // a warp without a column takes part in the sums
-  constexpr int64_t kStep = kWarpSize * kOctet;
-
-  float sums[kRows] = {};
-  for (int64_t first = lane * kOctet; first < k_end; first += kUnroll * kStep) {
-    Octet octets[kUnroll];
-#pragma unroll
-    for (int i = 0; i < kUnroll; ++i) {
-      const int64_t k = first + i * kStep;
-      octets[i] =
-          load_octet(b, column * arguments.b.line_stride + (k < k_end ? k : 0), k < k_end ? octet_count(k, k_end) : 0);
-    }
-#pragma unroll
-    for (int i = 0; i < kUnroll; ++i) {
-      const int64_t k = first + i * kStep;
-      if (k >= k_end) continue;
-      float weights[kOctet];
-      convert(octets[i], b.dtype, weights);
-#pragma unroll
-      for (int row = 0; row < kRows; ++row) {
-        if (row >= arguments.m) continue;
-        float values[kOctet];
-        load_octet(values, a, row * arguments.a.line_stride + k, octet_count(k, k_end));
-#pragma unroll
-        for (int j = 0; j < kOctet; ++j) sums[row] = fma_rn(values[j], weights[j], sums[row]);
-      }
-    }
-  }
+  float sums[1][kRows];
+  // A warp without a column takes part in the sums.
+  row_dots<kRows, 1>(sums, b, arguments.b.line_stride, column, arguments.n, column < arguments.n ? arguments.k : 0,
+                     arguments.m, [&](float(&values)[kOctet], int row, int64_t k, int count) {
+                       load_octet(values, a, row * arguments.a.line_stride + k, count);
+                     });
 #pragma unroll
   for (int row = 0; row < kRows; ++row) {
-    const float sum = warp_sum(sums[row]);
-    if (lane == row) arguments.store(0, 0, row, column, sum);
+    if (lane_index() == row) arguments.store(0, 0, row, column, sums[0][row]);
   }
 }
 

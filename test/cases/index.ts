@@ -10,6 +10,7 @@ import { embeddingSuite } from "./embedding.ts";
 import { layerNorm } from "./layer_norm.ts";
 import { linearSuite } from "./linear.ts";
 import { linearCrossEntropy } from "./linear_cross_entropy.ts";
+import { mambaStep } from "./mamba_step.ts";
 import { matmulSuite } from "./matmul.ts";
 import { rmsNorm } from "./rms_norm.ts";
 import { selectiveScan } from "./selective_scan.ts";
@@ -22,6 +23,7 @@ export const suites: readonly OpSuite[] = [
   selectiveStateUpdate,
   causalConv1d,
   causalConv1dUpdate,
+  mambaStep,
   associativeScan,
   linearSuite,
   matmulSuite,

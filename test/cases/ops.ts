@@ -35,6 +35,25 @@ export interface Ops<T> extends Record<UnaryKind, (x: T) => T>, Record<BinaryKin
     options?: { activation?: "silu"; initialState?: T; returnFinalState?: boolean; cuSeqlens?: T },
   ): T | { out: T; finalState: T };
   causalConv1dUpdate(x: T, convState: T, weight: T, bias?: T, options?: { activation?: "silu"; cacheSeqlens?: T }): T;
+  mambaStep(
+    residual: T,
+    parameters: {
+      normWeight: T;
+      eps?: number;
+      inProjection: T;
+      inBias?: T;
+      convWeight: T;
+      convBias?: T;
+      xProjection: T;
+      dtProjection: T;
+      dtBias: T;
+      ALog: T;
+      D: T;
+      outProjection: T;
+      outBias?: T;
+    },
+    state: { convState: T; scanState: T },
+  ): void;
   associativeScan(a: T, b: T, options?: { initialState?: T; reverse?: boolean }): T;
   linear(x: T, weight: T, bias?: T): T;
   matmul(a: T, b: T): T;

@@ -132,6 +132,27 @@ onEveryDevice("MambaLM", (_device, emulated) => {
     });
   }
 
+  for (const dtype of ["float32", "bfloat16"] as const) {
+    it(`steps a large batch, whose parts run apart, as it steps each sequence, ${dtype}`, async () => {
+      await scope.async(async () => {
+        const model = new MambaLM({ ...small, bias: true }, { activationDtype: dtype });
+        const tokens = random(9, 6);
+        const [together, alone] = [model.prefill(tokens).state, model.prefill(ops.slice(tokens, 0, 3, 4)).state];
+        for (const token of [5, 0, 12]) {
+          const logits = model.step(Tensor.from(new Int32Array(9).fill(token), [9]), together);
+          const own = await read(model.step(Tensor.from(new Int32Array([token]), [1]), alone));
+          const relL2 = dtype === "float32" ? 1e-6 : 1e-2;
+          expectClose("logits", own, await read(ops.slice(logits, 0, 3, 4)), { relL2 });
+          for (const [i, { conv, scan }] of alone.layers.entries()) {
+            const wanted = together.layers[i] as nn.MambaState;
+            expectClose(`conv ${i}`, await read(conv), await read(ops.slice(wanted.conv, 0, 3, 4)), { relL2 });
+            expectClose(`scan ${i}`, await read(scan), await read(ops.slice(wanted.scan, 0, 3, 4)), { relL2 });
+          }
+        }
+      });
+    });
+  }
+
   it("goes back to a state that was cloned", async () => {
     const model = new MambaLM(small);
     const { state } = model.prefill(random(1, 9));

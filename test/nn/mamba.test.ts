@@ -191,4 +191,66 @@ onEveryDevice("nn.Mamba", () => {
     ops.sum(narrow).backward();
     for (const [name, t] of layer.namedParameters()) expect(t.grad?.dtype, name).to.equal("float32");
   });
+
+  it("adds a step to the residual as a norm, a step and an addition do", async () => {
+    await scope.async(async () => {
+      for (const dtype of ["float32", "bfloat16"] as const) {
+        const [layer, norm] = [new nn.Mamba({ dModel: 24, dState: 5, bias: true, dtype }), new nn.RMSNorm(24)];
+        const residual = Tensor.randn([3, 24]);
+        const fused = ops.add(residual, Tensor.zeros([3, 24]));
+        const [own, others] = [layer.initialState(3), layer.initialState(3)];
+        let plain = residual;
+        const relL2 = dtype === "float32" ? 1e-6 : 5e-3;
+        for (let i = 0; i < 3; i++) {
+          layer.residualStep(fused, norm, own);
+          plain = noGrad(() => ops.add(plain, ops.cast(layer.step(norm.forward(plain, { dtype }), others), "float32")));
+          expectClose(`residual ${i}`, await read(fused), await read(plain), { relL2 });
+          expectClose(`conv ${i}`, await read(own.conv), await read(others.conv), { relL2 });
+          expectClose(`scan ${i}`, await read(own.scan), await read(others.scan), { relL2 });
+        }
+      }
+    });
+  });
+
+  it("refuses residuals, states and weights of a step that do not fit", () => {
+    const [layer, norm] = [new nn.Mamba({ dModel: 16 }), new nn.RMSNorm(16)];
+    const [residual, state] = [Tensor.zeros([2, 16]), layer.initialState(2)];
+    expect(() => layer.residualStep(Tensor.zeros([2, 17]), norm, state)).to.throw(
+      "Mamba.residualStep: residual is [2, 17], expected [batch, 16]",
+    );
+    expect(() => layer.residualStep(residual, norm, layer.initialState(1))).to.throw(
+      "Mamba.residualStep: state.conv is [1, 32, 3], expected [2, 32, 3]",
+    );
+    expect(() => layer.residualStep(Tensor.zeros([2, 16], { dtype: "bfloat16" }), norm, state)).to.throw(
+      "mambaStepInput: residual is bfloat16, expected float32",
+    );
+    const parameters = {
+      normWeight: norm.weight,
+      inProjection: layer.in_proj.weight,
+      convWeight: layer.conv1d.taps,
+      xProjection: layer.x_proj.weight,
+      dtProjection: layer.dt_proj.weight,
+      dtBias: layer.dt_proj.bias,
+      ALog: layer.A_log,
+      D: layer.D,
+      outProjection: layer.out_proj.weight,
+    };
+    const states = { convState: state.conv, scanState: state.scan };
+    const step = (changed: Partial<typeof parameters>, own: Partial<typeof states> = {}) => {
+      return () => ops.mambaStep(residual, { ...parameters, ...changed }, { ...states, ...own });
+    };
+    expect(step({ inProjection: Tensor.zeros([63, 16]) })).to.throw(
+      "mambaStepInput: weight has 63 rows, expected 2 inner = 64",
+    );
+    expect(step({ convWeight: Tensor.zeros([32, 9]) })).to.throw(
+      "mambaStepInput: convWeight has width 9, expected 1 to 8",
+    );
+    expect(step({}, { convState: Tensor.zeros([2, 32, 4]) })).to.throw(
+      "mambaStepInput: convState holds 4 inputs, expected width - 1 = 3",
+    );
+    expect(step({ xProjection: Tensor.zeros([34, 32]) })).to.throw(
+      "mambaStepScan: projected has 34 columns, expected rank + 2 states = 33",
+    );
+    expect(step({ outProjection: Tensor.zeros([16, 31]) })).to.throw(/mambaStepOutput: weight is \[16, 31\]/);
+  });
 });

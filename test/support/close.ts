@@ -37,7 +37,7 @@ export function difference(got: Numbers, want: Numbers): Difference {
     reference += w * w;
   }
   return {
-    relL2: Math.sqrt(squares) / (Math.sqrt(reference) || zeroScale * Math.sqrt(want.length)),
+    relL2: Math.sqrt(squares) / (Math.sqrt(reference) || zeroScale * Math.sqrt(want.length) || 1),
     relMax: largest / (largestReference || zeroScale),
     worst,
   };

@@ -202,6 +202,45 @@ export interface Kernels<T> {
     args: { x: T; packed: T; bias?: T | null | undefined; outputs: number },
     into?: { y?: T | undefined },
   ): { y: T };
+   * - residual: [batch, dim], float32
+   * - normWeight: [dim], float32
+   * - weight: [both, dim], same
+   * - bias: [both], floating
+   * - convState: [batch, inner, history], same
+   * - convWeight: [inner, width], floating
+   * - convBias: [inner], floating
+   * - eps: added to the mean square
+   * - u (result): [batch, inner], same
+   * - z (result): [batch, inner], same
+   */
+  mambaStepInput(
+    args: { residual: T; normWeight: T; weight: T; bias?: T | null | undefined; convState: T; convWeight: T; convBias?: T | null | undefined; eps: number },
+    into?: { u?: T | undefined; z?: T | undefined },
+  ): { u: T; z: T };
+  /**
+   * - scanState: [batch, inner, states], float32
+   * - u: [batch, inner], same
+   * - z: [batch, inner], same
+   * - projected: [batch, parts], same
+   * - dtWeight: [inner, rank], same
+   * - dtBias: [inner], floating
+   * - ALog: [inner, states], float32
+   * - D: [inner], float32
+   * - out (result): [batch, inner], same
+   */
+  mambaStepScan(
+    args: { scanState: T; u: T; z: T; projected: T; dtWeight: T; dtBias: T; ALog: T; D: T },
+    into?: { out?: T | undefined },
+  ): { out: T };
+  /**
+   * - residual: [batch, dim], float32
+   * - x: [batch, inner], same
+   * - weight: [dim, inner], same
+   * - bias: [dim], floating
+   */
+  mambaStepOutput(
+    args: { residual: T; x: T; weight: T; bias?: T | null | undefined },
+  ): {  };
   /**
    * - a: [..., rows, inner], same
    * - b: [..., inner, columns], same
@@ -735,6 +774,9 @@ export const kernelNames: readonly (keyof Kernels<unknown>)[] = [
   "linearBackwardWeight",
   "linearPack",
   "linearPackedForward",
+  "mambaStepInput",
+  "mambaStepScan",
+  "mambaStepOutput",
   "matmul",
   "embeddingForward",
   "embeddingBackward",

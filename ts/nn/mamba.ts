@@ -2,7 +2,7 @@
 import { noGrad } from "../autograd/mode.ts";
 import type { DType } from "../native/dtype.ts";
 import { makeError } from "../native/errors.ts";
-import { linear, mambaInner, selectiveStateUpdate, slice } from "../ops/index.ts";
+import { linear, mambaInner, mambaStep, selectiveStateUpdate, slice } from "../ops/index.ts";
 import { scope } from "../tensor/scope.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { CausalConv1d } from "./causal_conv1d.ts";
@@ -12,6 +12,7 @@ import { Linear } from "./linear.ts";
 import { MambaState } from "./mamba_state.ts";
 import { Module } from "./module.ts";
 import { parameter } from "./parameter.ts";
+import type { RMSNorm } from "./rms_norm.ts";
 
 /** Options of `Mamba`. */
 export interface MambaOptions extends PlaceOptions {
@@ -177,6 +178,40 @@ export class Mamba extends Module {
         });
         return this.out_proj.forward(y);
       }),
+    );
+  }
+
+  /**
+   * residual += step(norm(residual)) in place, (batch, dModel) in float32, as few launches (see `ops.mambaStep`); `state`
+   * is updated in place. The block computes in the dtype of the state. Not differentiable.
+   */
+  residualStep(residual: Tensor, norm: RMSNorm, state: MambaState): void {
+    const { dModel } = this.sizes;
+    if (residual.shape.length !== 2 || residual.shape[1] !== dModel) {
+      throw makeError(
+        "ERR_SHAPE",
+        `Mamba.residualStep: residual is [${residual.shape.join(", ")}], expected [batch, ${dModel}]`,
+      );
+    }
+    this.#checkState("residualStep", residual, state);
+    mambaStep(
+      residual,
+      {
+        normWeight: norm.weight,
+        eps: norm.eps,
+        inProjection: this.in_proj.weight,
+        inBias: this.in_proj.bias,
+        convWeight: this.conv1d.taps,
+        convBias: this.conv1d.bias,
+        xProjection: this.x_proj.weight,
+        dtProjection: this.dt_proj.weight,
+        dtBias: this.dt_proj.bias,
+        ALog: this.A_log,
+        D: this.D,
+        outProjection: this.out_proj.weight,
+        outBias: this.out_proj.bias,
+      },
+      { convState: state.conv, scanState: state.scan },
     );
   }
 

@@ -17,6 +17,7 @@ export { layerNorm } from "./layer_norm.ts";
 export { linear } from "./linear.ts";
 export { linearCrossEntropy } from "./linear_cross_entropy.ts";
 export { mambaInner } from "./mamba_inner.ts";
+export { mambaStep } from "./mamba_step.ts";
 export { matmul } from "./matmul.ts";
 export { rmsNorm } from "./rms_norm.ts";
 export { sample } from "./sample.ts";

@@ -40,6 +40,11 @@ export class MambaBlock extends Module {
     return { stream: { hidden: mixed.y, residual: sum }, state: mixed.state };
   }
 
+  /** (batch, dModel), float32: as `step`, with the result added to the residual in place. */
+  residualStep(residual: Tensor, state: MambaState): void {
+    this.mixer.residualStep(residual, this.norm, state);
+  }
+
   /** (batch, dModel) in both terms; `state` is updated in place. */
   step(stream: Stream, dtype: DType, state: MambaState): Stream {
     const { y, sum } = normed(this.norm, stream, dtype);
