@@ -1,8 +1,8 @@
 // What the loss with its projection promises beyond its numbers: cuts that do not matter, targets at the edges, graphs.
 import { expect } from "chai";
 import { ops, scope, Tensor } from "statespace";
-import { onEveryDevice } from "../support/on_device.ts";
 import { expectClose, expectEqual } from "../support/close.ts";
+import { onEveryDevice } from "../support/on_device.ts";
 
 const [rows, inputs, vocab] = [37, 12, 70];
 const read = async (t: Tensor | null) => {

@@ -202,6 +202,7 @@ export interface Kernels<T> {
     args: { x: T; packed: T; bias?: T | null | undefined; outputs: number },
     into?: { y?: T | undefined },
   ): { y: T };
+  /**
    * - residual: [batch, dim], float32
    * - normWeight: [dim], float32
    * - weight: [both, dim], same

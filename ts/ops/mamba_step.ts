@@ -36,8 +36,8 @@ export interface MambaStepState {
  * u = silu(conv(x)), a step of the scan with delta, B and C from u, gated by z, and out_proj. It is what the operations of
  * its parts give, but for rounding, in four launches. Weights are cast to the dtype of `convState`. Not differentiable.
  *
- * Its products read a weight once for up to eight rows; for larger batches `linear` and the steps of the parts are the
- * better choice on a GPU.
+ * Its products read a weight once for up to eight rows; for larger batches, and on the CPU for more than one row, `linear`
+ * and the steps of the parts are the better choice.
  *
  * @param residual (batch, dim), float32, updated in place
  * @param parameters normWeight (dim), inProjection (2 inner, dim), inBias (2 inner), convWeight (inner, width),
