@@ -20,6 +20,7 @@ const native: Record<string, Rule> = {
     uses: ["cuda/device", "cuda/kernels/op_table.h", "cpp/core", "cpp/ops"],
     outside: /^(?!napi|node|omp)/,
   },
+  "cuda/bench": { uses: ["cuda/device", "cuda/kernels", "cuda/runtime"], outside: /^(?!napi|node|omp)/ },
   "cuda/kernels": { uses: ["cuda/device", "cuda/runtime", "cpp/core", "cpp/ops"], outside: /^(?!napi|cuda|cub|omp)/ },
   "cpp/core": { uses: [], outside: /^(?!napi|cuda|omp)/ },
   "cpp/ops": { uses: ["cpp/core"], outside: /^(?!napi|cuda|omp)/ },
@@ -40,6 +41,7 @@ const layers = [
   "generate",
   "models",
   "train",
+  "bench",
   "cli",
 ];
 const except: Record<string, readonly string[]> = {
@@ -52,7 +54,7 @@ const except: Record<string, readonly string[]> = {
   generate: ["optim"],
   models: ["optim"],
 };
-const mayUseNode = new Set(["native", "io", "train", "cli"]);
+const mayUseNode = new Set(["native", "io", "train", "bench", "cli"]);
 // AsyncLocalStorage is how scopes and modes follow await; it touches no system.
 const alwaysAllowed = new Set(["node:async_hooks"]);
 

@@ -1,0 +1,23 @@
+// All benchmarks, in the order of a step of training.
+import type { Bench } from "../kernel.ts";
+import { adamw } from "./adamw.ts";
+import { causalConv1d } from "./causal_conv1d.ts";
+import { crossEntropy } from "./cross_entropy.ts";
+import { embeddingBackward } from "./embedding.ts";
+import { linear } from "./linear.ts";
+import { models } from "./models.ts";
+import { rmsNorm } from "./rms_norm.ts";
+import { selectiveScan } from "./selective_scan.ts";
+import { selectiveStateUpdate } from "./selective_state_update.ts";
+
+export const benches: readonly Bench[] = [
+  ...selectiveScan,
+  ...causalConv1d,
+  ...rmsNorm,
+  linear,
+  ...crossEntropy,
+  adamw,
+  selectiveStateUpdate,
+  embeddingBackward,
+  ...models,
+];
