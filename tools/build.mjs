@@ -1,7 +1,7 @@
 // Builds the native parts. Without arguments: the addon, and the CUDA library where nvcc is found.
 //   --no-cuda        not the CUDA library
 //   --cuda=if-gpu    the CUDA library only where an NVIDIA driver is installed, since nothing else could use it
-//   --tests          also the emulated CUDA library and the programs of test/kernels
+//   --tests          also the emulated CUDA library, the emulated micro-benchmarks and the programs of test/kernels
 //   --release        every supported GPU architecture instead of the one present (or 90)
 //   --arch=90,100    these architectures
 import { spawnSync } from "node:child_process";
@@ -54,9 +54,16 @@ const options = Object.entries(wanted).map(([key, v]) => `--CD${key}=${v}`);
 const quiet = ["--log-level", "warn"];
 if (!isCurrent) run(process.execPath, [cmakeJs, "configure", ...quiet, ...options]);
 const targets = ["statespace"];
-if (withCuda) targets.push("statespace_cuda");
+if (withCuda) targets.push("statespace_cuda", "statespace_microbench");
 if (args.includes("--tests"))
-  targets.push("statespace_cuda_emulated", "kernel_tests", "replay", "replay_asan", "cublaslt_probe");
+  targets.push(
+    "statespace_cuda_emulated",
+    "kernel_tests",
+    "replay",
+    "replay_asan",
+    "cublaslt_probe",
+    "statespace_microbench_emulated",
+  );
 run("cmake", [
   "--build",
   build,

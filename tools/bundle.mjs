@@ -1,6 +1,6 @@
 // Makes bundle/: what a GPU machine without npm and internet needs to run the tests and benchmarks. payload.tar.xz holds
 // a node binary, the built libraries, compiled tests and benchmarks, their dependencies and the golden vectors;
-// run-tests and run-bench unpack it on first use. Everything must be built before: `npm run bundle` sees to that.
+// run-tests, run-bench and first-run unpack it on first use. Everything must be built before: `npm run bundle` sees to that.
 import { spawnSync } from "node:child_process";
 import {
   chmodSync,
@@ -43,8 +43,19 @@ const put = (from, to = from) => {
 
 put(process.execPath, "node");
 spawnSync("strip", ["--strip-debug", join(staging, "node")]);
-for (const file of ["package.json", ".mocharc.json", "dist", "dist-test", "dist-bench"]) put(file);
-for (const file of ["statespace.node", "libstatespace_cuda.so"]) put(join("build", "Release", file));
+for (const file of [
+  "package.json",
+  ".mocharc.json",
+  "dist",
+  "dist-test",
+  "tools/first_run.mjs",
+  "bench/peers/peers.py",
+])
+  put(file);
+for (const file of ["statespace.node", "libstatespace_cuda.so", "statespace_microbench"])
+  put(join("build", "Release", file));
+const slots = join("build", "Release", "slots.json"); // there where a disassembler was
+if (existsSync(join(root, slots))) put(slots);
 // Tests of the sources and of the build tree stay at home.
 for (const path of [
   "architecture.test.js",
@@ -58,8 +69,7 @@ for (const path of [
   rmSync(join(staging, "dist-test", path), { recursive: true });
 }
 const packages = new Set();
-for (const name of [...Object.keys(own.dependencies), "mocha", "chai", "benchmark", "@types/node"])
-  withDependencies(name, packages);
+for (const name of [...Object.keys(own.dependencies), "mocha", "chai", "@types/node"]) withDependencies(name, packages);
 for (const name of packages) put(join("node_modules", name));
 const golden = process.env.STATESPACE_GOLDEN ?? join(root, "..", "shared", "golden");
 if (existsSync(golden)) put(golden, "golden");
@@ -96,8 +106,7 @@ if [ ! -x "$home/node" ]; then
   tar -xJf "$here/payload.tar.xz" -C "$home" 2>/dev/null ||
     python3 -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])' "$here/payload.tar.xz" "$home"
 fi
-cd "$home"
-[ -d golden ] && export STATESPACE_GOLDEN="$home/golden"
+[ -d "$home/golden" ] && export STATESPACE_GOLDEN="$home/golden"
 `;
 const script = (name, body) => {
   writeFileSync(join(target, name), unpack + body);
@@ -112,15 +121,14 @@ script(
   *) echo "usage: run-tests [cuda|cpu] [options of mocha]" >&2; exit 2 ;;
 esac
 shift || true
+cd "$home"
 exec ./node --expose-gc --enable-source-maps node_modules/mocha/bin/mocha.js "$@"
 `,
 );
-script(
-  "run-bench",
-  `export STATESPACE_COMMIT=$(cat commit)
-exec ./node dist-bench/main.js "$@"
-`,
-);
+// ./run-bench [names] [options of statespace bench kernels]
+script("run-bench", `exec "$home/node" "$home/dist/cli/main.js" bench kernels "$@"\n`);
+// ./first-run [steps] [--out DIR] [--minutes N] [--peers PYTHON]: everything a new GPU is to be asked, in one folder.
+script("first-run", `exec "$home/node" "$home/tools/first_run.mjs" "$@"\n`);
 
 const bytes = statSync(join(target, "payload.tar.xz")).size;
 console.log(`bundle/payload.tar.xz: ${(bytes / (1 << 20)).toFixed(1)} MiB`);

@@ -67,11 +67,20 @@ def scan_plain(u, delta, z, A, B, C, D, bias):
     return (y * F.silu(z.float())).to(u.dtype)
 
 
+def too_long(i):
+    """A loop in Python over very many steps would take minutes, its graph for the way back tens of gigabytes."""
+    batch, length, channels = i["u"].shape
+    kept = 24 * batch * length * channels * i["A"].shape[1]
+    if length > 4096 or kept > 16 << 30:
+        raise ValueError(f"a plain loop over {length} steps is too slow or keeps too much to be timed")
+
+
 def leaves(tensors):
     return [t.detach().requires_grad_() for t in tensors]
 
 
 def scan_torch(i, backward):
+    too_long(i)
     args = [i[k] for k in ("u", "delta", "z", "A", "B", "C", "D", "deltaBias")]
     if not backward:
         return (lambda: [scan_plain(*args)]), ["out"]

@@ -79,13 +79,16 @@ export class Rotation implements Disposable {
   #recording: Recording<Tensors[]> | undefined;
   runs = 0;
 
-  /** @param first inputs and outputs of a run; the inputs become the first set and are disposed with the others */
-  constructor(bench: KernelBench, setting: Setting, first: { inputs: Tensors; bytes: number }, fewest = 1) {
+  /**
+   * @param first inputs of a run, and bytes with its outputs; the inputs become the first set and are disposed with the others
+   * @param sets how many, if not as many as it takes
+   */
+  constructor(bench: KernelBench, setting: Setting, first: { inputs: Tensors; bytes: number }, sets?: number) {
     this.#bench = bench;
     this.#setting = setting;
     const free = setting.device.memory().total - setting.device.memory().used;
     const affordable = Math.floor((0.5 * free) / first.bytes);
-    const count = Math.max(fewest, Math.min(Math.ceil(rotatedBytes / first.bytes), affordable, 64));
+    const count = sets ?? Math.max(1, Math.min(Math.ceil(rotatedBytes / first.bytes), affordable, 64));
     this.#sets = [first.inputs];
     for (let seed = 1; seed < count; seed++) this.#sets.push(bench.inputs(setting, seed));
   }

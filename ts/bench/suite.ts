@@ -126,26 +126,32 @@ async function checkReplay(bench: KernelBench, setting: Setting, rotation: Rotat
   await setting.device.synchronize();
 }
 
-async function timeKernel(bench: KernelBench, setting: Setting, budget: Budget): Promise<Timing | undefined> {
+async function timeKernel(
+  bench: KernelBench,
+  setting: Setting,
+  budget: Budget | undefined,
+): Promise<Timing | undefined> {
   const { device } = setting;
   const first = await checked(bench, setting);
   if (device.kind === "cpu") {
     try {
+      if (!budget) return undefined;
       return await measureRuns(device, () => scope(() => void bench.run(first.inputs, setting)), budget);
     } finally {
       disposeAll(first.inputs);
     }
   }
-  const emulated = isEmulated(device);
-  using rotation = new Rotation(bench, setting, emulated ? { ...first, bytes: 2 ** 40 } : first, emulated ? 2 : 1);
+  // Two sets are enough for a check.
+  using rotation = budget ? new Rotation(bench, setting, first) : new Rotation(bench, setting, first, 2);
   await checkReplay(bench, setting, rotation);
-  if (emulated) return undefined;
+  if (!budget) return undefined;
   return await measureReplays(rotation, device, budget);
 }
 
-/** Checks and times one benchmark. Never throws for what is wrong with the benchmark: `failure` says it. */
-export async function runBench(bench: Bench, setting: Setting, budget: Budget): Promise<Outcome> {
+/** Checks and times one benchmark; without a budget, and in the emulator, it only checks. Never throws for what is wrong with the benchmark: `failure` says it. */
+export async function runBench(bench: Bench, setting: Setting, wanted: Budget | undefined): Promise<Outcome> {
   const { device, shape, dtype } = setting;
+  const budget = isEmulated(device) ? undefined : wanted;
   const state = shape.state;
   const slots =
     dtype === "bfloat16" && device.kind === "cuda"
@@ -164,9 +170,12 @@ export async function runBench(bench: Bench, setting: Setting, budget: Budget): 
       timing = await timeKernel(bench, setting, budget);
     } else {
       const { work, dispose } = await bench.prepare(setting);
-      if (!isEmulated(device)) timing = await measureRuns(device, work, budget);
-      else work();
-      dispose();
+      try {
+        if (budget) timing = await measureRuns(device, work, budget);
+        else await work();
+      } finally {
+        dispose();
+      }
     }
     await device.synchronize();
     return { ...outcome, ...(timing && { timing }) };

@@ -97,7 +97,7 @@ export async function runSweep(
     dtype,
     onPoint,
   }: {
-    budget: Budget;
+    budget: Budget | undefined;
     quick: boolean;
     dtype?: BenchDType | undefined;
     onPoint?: (outcome: Outcome) => void;

@@ -3,14 +3,24 @@ import { existsSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Ceilings } from "../bench/bounds.ts";
 import { CeilingMeter } from "../bench/ceilings.ts";
-import { type Bench, type BenchDType, describeShape, type KernelBench, type Shape } from "../bench/kernel.ts";
+import { type Bench, type BenchDType, describeShape, type Shape } from "../bench/kernel.ts";
 import { benches } from "../bench/kernels/index.ts";
 import { checkPython, type PeerResult, runPeers } from "../bench/peers.ts";
 import { commitOf, isEmulated, machineOf } from "../bench/place.ts";
-import { format, type ResultsFile, readResults, writeResults } from "../bench/results.ts";
-import { budgetOf, judge, labelOf, type Outcome, runBench, selectBenches, settingsOf } from "../bench/suite.ts";
+import { format, mergeResults, type ResultsFile, readResults, writeResults } from "../bench/results.ts";
+import {
+  budgetOf,
+  judge,
+  labelOf,
+  type Outcome,
+  type Result,
+  runBench,
+  selectBenches,
+  settingsOf,
+} from "../bench/suite.ts";
 import { runSweep, type Sweep, type Sweepable, sweepable, sweepBenches } from "../bench/sweep.ts";
-import { StateSpaceError } from "../native/errors.ts";
+import { writeFileAtomic } from "../io/atomic.ts";
+import { makeError, StateSpaceError } from "../native/errors.ts";
 import { type Device, type DeviceSpec, device as findDevice } from "../tensor/device.ts";
 import { deviceSpec } from "./arguments.ts";
 import { describeCeilings, peerTable, resultTable, sweepTable } from "./bench_table.ts";
@@ -21,6 +31,7 @@ interface Options {
   shape?: Shape[];
   dtype?: BenchDType;
   quick?: boolean;
+  check?: boolean;
   json?: string;
   peers?: string;
   sweep?: Sweepable[];
@@ -55,55 +66,50 @@ function say(outcome: Outcome): void {
   note(`${labelOf(outcome)}: ${what}`);
 }
 
-async function timeAll(
-  chosen: readonly Bench[],
-  device: Device,
-  options: Options,
-): Promise<{ bench: Bench; outcome: Outcome }[]> {
-  const { shape, dtype, quick = false } = options;
-  // All of them first: a wrong shape is told before an hour of measuring.
-  const plan = chosen.flatMap((bench) =>
-    settingsOf(bench, device, { ...(shape && { shapes: shape }), dtype, quick }).map((setting) => ({ bench, setting })),
-  );
-  const done: { bench: Bench; outcome: Outcome }[] = [];
-  for (const { bench, setting } of plan) {
-    const outcome = await runBench(bench, setting, budgetOf(device, quick));
-    say(outcome);
-    done.push({ bench, outcome });
-    device.emptyCache();
-  }
-  return done;
+/** What a run has measured so far. */
+interface Progress {
+  readonly timed: { bench: Bench; outcome: Outcome }[];
+  readonly sweeps: Sweep[];
+  readonly peers: PeerResult[];
+  /** Called after every part: whoever stops a long run keeps what it had. */
+  save(): Promise<void>;
 }
 
-async function timePeers(
-  python: string,
-  timed: readonly { bench: Bench; outcome: Outcome }[],
-  device: Device,
-  quick: boolean,
-): Promise<PeerResult[]> {
-  const results: PeerResult[] = [];
-  for (const { bench, outcome } of timed) {
+async function timeAll(chosen: readonly Bench[], device: Device, options: Options, progress: Progress): Promise<void> {
+  const { shape, dtype, quick = false } = options;
+  for (const bench of chosen) {
+    for (const setting of settingsOf(bench, device, { ...(shape && { shapes: shape }), dtype, quick })) {
+      const outcome = await runBench(bench, setting, options.check ? undefined : budgetOf(device, quick));
+      say(outcome);
+      progress.timed.push({ bench, outcome });
+      await progress.save();
+      device.emptyCache();
+    }
+  }
+}
+
+async function timePeers(python: string, device: Device, quick: boolean, progress: Progress): Promise<void> {
+  for (const { bench, outcome } of progress.timed) {
     if (!("run" in bench) || outcome.failure) continue;
     const { shape, dtype, timing } = outcome;
     note(`${labelOf(outcome)}: peers`);
-    results.push(...(await runPeers(python, bench as KernelBench, { device, shape, dtype }, timing?.medianMs, quick)));
+    const found = await runPeers(python, bench, { device, shape, dtype }, timing?.medianMs, quick);
+    progress.peers.push(...found);
+    await progress.save();
+    device.emptyCache();
   }
-  return results;
 }
 
-async function sweepAll(names: readonly string[], device: Device, options: Options): Promise<Sweep[]> {
+async function sweepAll(names: readonly string[], device: Device, options: Options, progress: Progress): Promise<void> {
   const { sweep = [], quick = false, dtype } = options;
-  const sweeps: Sweep[] = [];
+  const budget = options.check ? undefined : budgetOf(device, true);
   for (const over of sweep) {
-    const swept = sweepBenches(over).filter(
-      ({ name }) => names.length === 0 || names.some((word) => name.includes(word)),
-    );
-    for (const bench of swept) {
-      const budget = budgetOf(device, true);
-      sweeps.push(await runSweep(bench, over, device, { budget, quick, dtype, onPoint: say }));
+    for (const bench of sweepBenches(over)) {
+      if (names.length > 0 && !names.some((word) => bench.name.includes(word))) continue;
+      progress.sweeps.push(await runSweep(bench, over, device, { budget, quick, dtype, onPoint: say }));
+      await progress.save();
     }
   }
-  return sweeps;
 }
 
 function usage<T>(command: Command, find: () => T): T {
@@ -135,35 +141,51 @@ async function kernels(names: string[], options: Options, command: Command): Pro
 
   note(`${on}: ${on.name}`);
   const meter = new CeilingMeter(on, budgetOf(on, quick));
-  const measured = !isEmulated(on);
-  if (measured) await meter.measure();
-  const sweeps = sweep ? await sweepAll(names, on, options) : [];
-  const timed = sweep ? [] : await timeAll(chosen, on, options);
-  const ceilings: Ceilings = measured ? await meter.measure() : { bytes: 0, multiplyAdds: 0 };
-  const results = timed.map(({ bench, outcome }) => judge(bench, outcome, ceilings, on.kind));
-  const peers = python ? await timePeers(python, timed, on, quick) : [];
+  const measured = !isEmulated(on) && !options.check;
+  let ceilings: Ceilings = measured ? await meter.measure() : { bytes: 0, multiplyAdds: 0 };
+  const judged = (): Result[] => progress.timed.map(({ bench, outcome }) => judge(bench, outcome, ceilings, on.kind));
+  const about = { format, commit: commitOf(), date: new Date().toISOString(), machine: machineOf(on) } as const;
+  const progress: Progress = {
+    timed: [],
+    sweeps: [],
+    peers: [],
+    async save() {
+      const { sweeps, peers } = progress;
+      if (json) await writeResults(json, { ...about, ceilings, results: judged(), sweeps, peers });
+    },
+  };
+  if (sweep) await sweepAll(names, on, options, progress);
+  else await timeAll(chosen, on, options, progress);
+  if (measured) ceilings = await meter.measure();
+  if (python) await timePeers(python, on, quick, progress);
+  await progress.save();
 
+  const { sweeps, peers } = progress;
+  const results = judged();
   print(measured ? `${on} (${on.name}): ${describeCeilings(ceilings)}` : `${on} (${on.name}): checks without times`);
   if (results.length > 0) print(resultTable(results));
   for (const one of sweeps) print(sweepTable(one));
   if (peers.length > 0) print(peerTable(peers));
-  if (json) {
-    const file: ResultsFile = {
-      format,
-      commit: commitOf(),
-      date: new Date().toISOString(),
-      machine: machineOf(on),
-      ceilings,
-      results,
-      sweeps,
-      peers,
-    };
-    await writeResults(json, file);
-  }
   const wrong = [...results, ...sweeps.flatMap(({ points }) => points.map(({ outcome }) => outcome))].filter(
     ({ failure, timing }) => failure && !timing && !failure.startsWith("needs "),
   );
   if (wrong.length > 0) process.exitCode = exitCodes.failed;
+}
+
+async function merge(files: string[], { json }: { json: string }): Promise<void> {
+  const [first, ...others] = await Promise.all(files.map(readResults));
+  let merged = first as ResultsFile;
+  for (const [i, other] of others.entries()) {
+    if (other.commit !== merged.commit || other.machine.device !== merged.machine.device) {
+      throw makeError(
+        "ERR_ARGUMENT",
+        `bench merge: ${files[i + 1]} is of ${other.machine.device} at ${other.commit}, ` +
+          `expected ${merged.machine.device} at ${merged.commit} as in ${files[0]}`,
+      );
+    }
+    merged = mergeResults(merged, other);
+  }
+  await writeFileAtomic(json, `${JSON.stringify(merged, null, 1)}\n`);
 }
 
 /** Lists names, sizes and default shapes. */
@@ -192,13 +214,20 @@ export function benchCommand(): Command {
     )
     .option("--sweep <size>", "how cost grows with length, batch, channels or state, or all", sweepOf)
     .option("--quick", "a glance: small shapes, few samples")
+    .option("--check", "only the checks, no times")
     .option("--json <file>", "also write the numbers; results of the same commit and machine in it are kept")
     .option("--peers <python>", "also time mamba_ssm, causal_conv1d and PyTorch, as far as that Python has them");
   timed.action((names: string[], options: Options) => kernels(names, options, timed));
   const names = new Command("list").description("names, sizes and usual shapes").action(list);
-  for (const command of [timed, names]) command.exitOverride();
+  const merged = new Command("merge")
+    .description("one file from the results of several runs of one commit and machine; later ones rule")
+    .argument("<files...>", "what --json wrote")
+    .requiredOption("--json <file>", "where to write")
+    .action(merge);
+  for (const command of [timed, names, merged]) command.exitOverride();
   return new Command("bench")
     .description("what kernels, training steps and tokens cost on this machine")
     .addCommand(timed, { isDefault: true })
-    .addCommand(names);
+    .addCommand(names)
+    .addCommand(merged);
 }

@@ -64,7 +64,7 @@ export function resultTable(results: readonly Result[]): string {
 export function sweepTable({ kernel, over, dtype, points, exponent }: Sweep): string {
   const rows = points.map(({ value, outcome }) => {
     const { timing, failure, work } = outcome;
-    if (!timing) return [String(value), failure ? `no number: ${failure}` : "checked, not timed: the emulator"];
+    if (!timing) return [String(value), failure ? `no number: ${failure}` : "checked"];
     const perByte = work ? `${((1e6 * timing.medianMs) / work.bytes).toPrecision(3)} ns a byte of traffic` : "";
     return [String(value), `${milliseconds(timing.medianMs)} ms`, perByte];
   });
