@@ -1,5 +1,5 @@
 // The emulator and the device code: programs of test/kernels, plain and under sanitizers.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -32,4 +32,37 @@ describe("emulator", function () {
       run(join(folder, name), []);
     });
   }
+});
+
+describe("micro-benchmarks", () => {
+  const program = join(root, "build", "cuda", "statespace_microbench_emulated");
+  before(function () {
+    if (!existsSync(program)) this.skip();
+  });
+  interface Row {
+    name: string;
+    ok: boolean;
+    value?: number;
+  }
+  const measure = (...args: string[]): { status: number | null; results: Row[] } => {
+    const { status, stdout } = spawnSync(program, args, { encoding: "utf8" });
+    return { status, results: stdout ? JSON.parse(stdout).results : [] };
+  };
+
+  it("compute what they should, and have no time in the emulator", () => {
+    const { status, results } = measure();
+    expect(status).equal(0);
+    expect(results.length).above(30);
+    expect(results.filter(({ ok, value }) => !ok || value !== undefined)).deep.equal([]);
+  });
+
+  it("notice a wrong result, each of them", () => {
+    const { status, results } = measure("--tamper");
+    expect(status).equal(1);
+    expect(results.filter(({ ok }) => ok)).deep.equal([]);
+  });
+
+  it("refuse a group that they do not have", () => {
+    expect(measure("flight").status).equal(2);
+  });
 });

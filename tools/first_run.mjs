@@ -1,6 +1,6 @@
 // The first minutes with a GPU, in one command: what works, the tests, sanitizers, micro-benchmarks, benchmarks, sweeps and
 // peers, one after another, past failures, each within its own time. Logs, results.json and summary.md lie in one folder.
-//   node tools/first_run.mjs [steps...] [--out DIR] [--minutes 9.5] [--peers PYTHON] [--quick] [--suite "mocha options"]
+//   node tools/first_run.mjs [steps...] [--out DIR] [--minutes 9.5] [--peers PYTHON] [--quick] [--suite "files and options of mocha"]
 // Steps that did not fit are named with the command that runs them; `statespace bench merge` joins the results of several.
 import { spawn, spawnSync } from "node:child_process";
 import { createWriteStream, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -52,6 +52,8 @@ const steps = [
     command: () => [
       process.execPath,
       ...["--expose-gc", "--enable-source-maps", join(root, "node_modules", "mocha", "bin", "mocha.js")],
+      // Files and options that are named stand for the configuration, which would add every test to them.
+      ...(values.suite ? ["--no-config", "--timeout", "60000", "--require", "./dist-test/support/devices.js"] : []),
       ...values.suite.split(" ").filter(Boolean),
     ],
   },

@@ -208,14 +208,6 @@ describe("statespace", () => {
     expect(existsSync(join(folder, "runs", "demo-2", "model.safetensors"))).equal(true);
   });
 
-  it("bench prints medians", async () => {
-    const { code, stdout } = await run("bench", "generate", "--json");
-    expect(code).equal(0);
-    const { results } = JSON.parse(stdout);
-    expect(results[0].median).above(0);
-    expect(results[0].unit).equal("tokens/s");
-  });
-
   it("ends with 2 and help for wrong usage", async () => {
     for (const args of [
       [],

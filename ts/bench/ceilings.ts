@@ -63,7 +63,7 @@ export class CeilingMeter {
 
   constructor(device: Device, budget: Budget) {
     this.#device = device;
-    this.#budget = { ...budget, seconds: Math.min(budget.seconds, 1) };
+    this.#budget = { ...budget, seconds: budget.seconds / 4 };
   }
 
   async measure(): Promise<Ceilings> {
