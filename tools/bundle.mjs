@@ -54,6 +54,7 @@ for (const file of [
   put(file);
 for (const file of ["statespace.node", "libstatespace_cuda.so", "statespace_microbench"])
   put(join("build", "Release", file));
+spawnSync(process.execPath, [join(root, "tools", "sass_slots.mjs")], { stdio: "ignore" });
 const slots = join("build", "Release", "slots.json"); // there where a disassembler was
 if (existsSync(join(root, slots))) put(slots);
 // Tests of the sources and of the build tree stay at home.

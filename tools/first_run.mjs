@@ -141,7 +141,7 @@ function keepMicrobench(stdout) {
   } catch {
     return;
   }
-  writeFileSync(join(out, "microbench.json"), `${JSON.stringify(report, null, 1)}\n`);
+  writeFileSync(join(out, "microbench.json"), `${JSON.stringify(report, null, 2)}\n`);
 }
 
 mkdirSync(out, { recursive: true });
@@ -169,13 +169,13 @@ function writeSummary() {
   if (existsSync(results) && existsSync(micro)) {
     const file = JSON.parse(readFileSync(results, "utf8"));
     file.microbench = JSON.parse(readFileSync(micro, "utf8"));
-    writeFileSync(results, `${JSON.stringify(file, null, 1)}\n`);
+    writeFileSync(results, `${JSON.stringify(file, null, 2)}\n`);
   }
   const rows = done.map(({ name, status, seconds }) => `| ${name} | ${status} | ${seconds} |`);
   const texts = done.map(({ name }) => `## ${name}\n\n\`\`\`\n${tail(name, name === "bench" ? 60 : 25)}\n\`\`\``);
   const head = "# First run\n\n| step | outcome | seconds |\n| --- | --- | --- |";
   writeFileSync(join(out, "summary.md"), `${head}\n${rows.join("\n")}\n\n${texts.join("\n\n")}\n`);
-  writeFileSync(join(out, "summary.json"), `${JSON.stringify(done, null, 1)}\n`);
+  writeFileSync(join(out, "summary.json"), `${JSON.stringify(done, null, 2)}\n`);
 }
 
 console.error(`${join(out, "summary.md")}`);

@@ -95,4 +95,4 @@ if (Object.keys(table).length === 0) {
   console.error(`no loop of selective_scan_forward was found in ${library}`);
   process.exit(1);
 }
-writeFileSync(join(root, "build", "Release", "slots.json"), `${JSON.stringify(table, null, 1)}\n`);
+writeFileSync(join(root, "build", "Release", "slots.json"), `${JSON.stringify(table, null, 2)}\n`);

@@ -27,11 +27,14 @@ export interface Budget {
   readonly minSamples: number;
 }
 
-export const budgets: Readonly<Record<"quick" | "usual" | "gpu", Budget>> = {
+export const budgets: Readonly<Record<"quick" | "usual" | "gpu" | "sweep" | "gpuSweep", Budget>> = {
   quick: { seconds: 0.5, minSamples: 5 },
   usual: { seconds: 4, minSamples: 15 },
   /** On a GPU, whose clocks and neighbours are steadier, and whose results are quoted. */
   gpu: { seconds: 2, minSamples: 50 },
+  /** Many points, of which a line is drawn. */
+  sweep: { seconds: 0.5, minSamples: 5 },
+  gpuSweep: { seconds: 0.3, minSamples: 50 },
 };
 
 function summary(samplesMs: readonly number[]): Pick<Timing, "medianMs" | "minMs" | "spreadMs" | "samples"> {

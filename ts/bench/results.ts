@@ -78,5 +78,5 @@ export async function writeResults(path: string, fresh: ResultsFile): Promise<vo
       old.machine.cpu === fresh.machine.cpu;
     if (isSame && fresh.commit !== "unknown") merged = mergeResults(old, fresh);
   }
-  await writeFileAtomic(path, `${JSON.stringify(merged, null, 1)}\n`);
+  await writeFileAtomic(path, `${JSON.stringify(merged, null, 2)}\n`);
 }

@@ -43,7 +43,7 @@ const plans: Record<"cpu" | "cuda" | "quick", Record<Sweepable, Plan>> = {
     state: { base: { batch: 1, length: 1024, channels: 768, state: 0 }, values: powers(4, 256, 2) },
   },
   cuda: {
-    length: { base: { batch: 1, length: 0, channels: 2048, state: 16 }, values: powers(1024, 1 << 20, 2) },
+    length: { base: { batch: 1, length: 0, channels: 1024, state: 16 }, values: powers(1024, 1 << 20, 2) },
     batch: { base: { batch: 0, length: 2048, channels: 2048, state: 16 }, values: powers(1, 128, 2) },
     channels: { base: { batch: 8, length: 2048, channels: 0, state: 16 }, values: powers(256, 16384, 2) },
     state: { base: { batch: 8, length: 2048, channels: 2048, state: 0 }, values: powers(4, 256, 2) },

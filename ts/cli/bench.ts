@@ -5,6 +5,7 @@ import type { Ceilings } from "../bench/bounds.ts";
 import { CeilingMeter } from "../bench/ceilings.ts";
 import { type Bench, type BenchDType, describeShape, type Shape } from "../bench/kernel.ts";
 import { benches } from "../bench/kernels/index.ts";
+import { budgets } from "../bench/measure.ts";
 import { checkPython, type PeerResult, runPeers } from "../bench/peers.ts";
 import { commitOf, isEmulated, machineOf } from "../bench/place.ts";
 import { format, mergeResults, type ResultsFile, readResults, writeResults } from "../bench/results.ts";
@@ -102,7 +103,7 @@ async function timePeers(python: string, device: Device, quick: boolean, progres
 
 async function sweepAll(names: readonly string[], device: Device, options: Options, progress: Progress): Promise<void> {
   const { sweep = [], quick = false, dtype } = options;
-  const budget = options.check ? undefined : budgetOf(device, true);
+  const budget = options.check ? undefined : budgets[device.kind === "cuda" ? "gpuSweep" : "sweep"];
   for (const over of sweep) {
     for (const bench of sweepBenches(over)) {
       if (names.length > 0 && !names.some((word) => bench.name.includes(word))) continue;
@@ -185,7 +186,7 @@ async function merge(files: string[], { json }: { json: string }): Promise<void>
     }
     merged = mergeResults(merged, other);
   }
-  await writeFileAtomic(json, `${JSON.stringify(merged, null, 1)}\n`);
+  await writeFileAtomic(json, `${JSON.stringify(merged, null, 2)}\n`);
 }
 
 /** Lists names, sizes and default shapes. */
