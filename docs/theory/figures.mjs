@@ -48,7 +48,8 @@ function chart({ title, xLabel, yLabel, series, x, y }) {
   const drawn = series.map((one) => {
     const { name, points, dots, faint } = one;
     const colour = faint ? "#8d96a0" : colours[bright.indexOf(one) % colours.length];
-    const key = `<rect x="${legend}" y="${top - 16}" width="12" height="4" fill="${colour}"/>` +
+    const key =
+      `<rect x="${legend}" y="${top - 16}" width="12" height="4" fill="${colour}"/>` +
       `<text x="${legend + 17}" y="${top - 10}">${name}</text>`;
     legend += 34 + 6.6 * name.length;
     const shape = dots
@@ -56,8 +57,10 @@ function chart({ title, xLabel, yLabel, series, x, y }) {
           .filter(inside)
           .map((p) => `<circle cx="${at(px(p[0]))}" cy="${at(py(p[1]))}" r="3" fill="${colour}"/>`)
           .join("")
-      : `<polyline points="${points.filter(inside).map((p) => `${at(px(p[0]))},${at(py(p[1]))}`).join(" ")}" ` +
-        `fill="none" stroke="${colour}" stroke-width="${faint ? 3 : 1.6}"/>`;
+      : `<polyline points="${points
+          .filter(inside)
+          .map((p) => `${at(px(p[0]))},${at(py(p[1]))}`)
+          .join(" ")}" ` + `fill="none" stroke="${colour}" stroke-width="${faint ? 3 : 1.6}"/>`;
     return key + shape;
   });
   return [
@@ -134,7 +137,10 @@ function structure() {
   const series = ["lin", "inv", "legs"].map((kind) => ({
     name: `s4d-${kind}`,
     dots: true,
-    points: [...ssm.s4dInit(kind, N).imag].sort((a, b) => a - b).filter((x) => x > 0.1).map((x, n) => [n, Math.log10(x)]),
+    points: [...ssm.s4dInit(kind, N).imag]
+      .sort((a, b) => a - b)
+      .filter((x) => x > 0.1)
+      .map((x, n) => [n, Math.log10(x)]),
   }));
   return chart({
     title: "Frequencies of three diagonal initialisations",
