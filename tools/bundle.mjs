@@ -64,6 +64,7 @@ for (const path of [
   "kernels.test.js",
   "ptxas.test.js",
   "replay.test.js",
+  "sass_slots.test.js",
   "native",
   "docs",
 ]) {

@@ -1,6 +1,6 @@
-// Counts what the scan kernels cost as compiled: instructions for each (element, state) pair in the loop over time, from a
-// disassembly. Writes build/Release/slots.json, which `statespace bench` reads, and prints a table.
-//   node tools/sass_slots.mjs [LIBRARY]     CUOBJDUMP=/path/to/cuobjdump where it is not on the path
+// Counts what the scan kernels cost as compiled: instructions for each (element, state) pair in the loops over time, from a
+// disassembly; what is done once a tile comes on top. Writes build/Release/slots.json, which `statespace bench` reads, and prints a table.
+//   node tools/sass_slots.mjs [LIBRARY [TO]]     CUOBJDUMP=/path/to/cuobjdump where it is not on the path
 // A minimal toolkit has no cuobjdump; NVIDIA's wheel of Triton brings one.
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -58,41 +58,72 @@ function innerLoops(instructions) {
     .map(({ first, last }) => instructions.filter(({ address }) => address >= first && address <= last));
 }
 
-/** The inner loop with the most exponentials. */
-function mainLoop(instructions) {
-  return innerLoops(instructions).reduce(
-    (best, loop) => (count(loop, /MUFU\.EX2/) > count(best, /MUFU\.EX2/) ? loop : best),
-    [],
-  );
+const exponentials = (loop) => count(loop, /MUFU\.EX2/);
+
+/** Forward: the inner loop with the most exponentials. Slots of a pair in it, or undefined where it looks otherwise. */
+function forwardSlots(instructions, [state, lanes, channels]) {
+  const loop = innerLoops(instructions).reduce((a, b) => (exponentials(b) > exponentials(a) ? b : a), []);
+  // Of one pass: the channels of a thread at one step, or one channel at as many steps as there are lanes. Softplus of the
+  // step and SiLU of the gate take one exponential each.
+  const pairs = (state / lanes) * (channels === 1 ? lanes : channels);
+  const passes = exponentials(loop) / (pairs + 2);
+  return loop.length > 0 && Number.isInteger(passes) ? loop.length / (passes * pairs) : undefined;
 }
 
-// Softplus of the step and SiLU of the gate take one exponential each for every pass over a thread's tile.
-const besides = 2;
+// Of selective_scan_backward.cuh: steps of a block, steps between checkpoints, states of a thread.
+const [blockSteps, checkpointEvery, threadStates] = [16, 32, 4];
+
+/**
+ * Backward: three loops over a few steps each. The first walks to the start of a block from a checkpoint, the second again
+ * over all but the last of its parts, the third, which shuffles, back over each part. What stands between them is left out.
+ */
+function backwardSlots(instructions, channels) {
+  const loops = innerLoops(instructions).filter((loop) => exponentials(loop) > 0);
+  const [toBlock, again, back] = loops;
+  const partSteps = exponentials(back ?? []) / (channels * threadStates);
+  const isKnown =
+    loops.length === 3 &&
+    loops.every((loop) => exponentials(loop) === exponentials(back)) &&
+    count(back, /SHFL/) > 0 &&
+    count(again, /SHFL/) === 0 &&
+    Number.isInteger(blockSteps / partSteps);
+  if (!isKnown) return undefined;
+  const parts = blockSteps / partSteps;
+  const window = checkpointEvery / blockSteps;
+  const issued = back.length * parts + again.length * (parts - 1) + (toBlock.length * parts * (window - 1)) / window;
+  return issued / (blockSteps * channels * threadStates);
+}
 
 const table = {};
-for (const { architecture, name, instructions } of functionsOf(disassemble(library))) {
-  const tile = /selective_scan_kernel<.*ForwardTile<__nv_bfloat16, (\d+), (\d+), (\d+), false>/.exec(name);
-  if (!tile) continue;
-  const [state, lanes, channels] = tile.slice(1).map(Number);
-  const loop = mainLoop(instructions);
-  // Of one pass: the channels of a thread at one step, or one channel at as many steps as there are lanes.
-  const pairs = (state / lanes) * (channels === 1 ? lanes : channels);
-  const passes = count(loop, /MUFU\.EX2/) / (pairs + besides);
-  if (loop.length === 0 || !Number.isInteger(passes)) {
-    console.error(`${name}: its loop over time was not found; ${count(loop, /MUFU\.EX2/)} exponentials`);
-    continue;
+function keep(architecture, kernel, what, slots, state) {
+  if (slots === undefined) {
+    console.error(`${architecture} ${kernel}, ${what}: its loops over time are not as expected`);
+    return;
   }
-  const slots = Number((loop.length / (passes * pairs)).toFixed(2));
-  console.log(
-    `${architecture} selective_scan_forward, ${state} states, ${lanes} lanes x ${channels}: ${slots} slots, unrolled ${passes}`,
-  );
-  if (state !== 16) continue;
+  const rounded = Number(slots.toFixed(2));
+  console.log(`${architecture} ${kernel}, ${what}: ${rounded} slots`);
+  if (state !== 16) return;
   table[architecture] ??= {};
-  const best = table[architecture].selective_scan_forward;
-  if (!best || slots < best.slots) table[architecture].selective_scan_forward = { slots, state };
+  const best = table[architecture][kernel];
+  if (!best || rounded < best.slots) table[architecture][kernel] = { slots: rounded, state };
+}
+
+for (const { architecture, name, instructions } of functionsOf(disassemble(library))) {
+  const forward = /selective_scan_kernel<.*ForwardTile<__nv_bfloat16, (\d+), (\d+), (\d+), false>/.exec(name);
+  if (forward) {
+    const tile = forward.slice(1).map(Number);
+    const what = `${tile[0]} states, ${tile[1]} lanes x ${tile[2]}`;
+    keep(architecture, "selective_scan_forward", what, forwardSlots(instructions, tile), tile[0]);
+  }
+  const backward = /selective_scan_backward_kernel<.*BackwardTile<__nv_bfloat16, (\d+), false, false>/.exec(name);
+  if (backward) {
+    const channels = Number(backward[1]);
+    const what = `${channels} channels x ${threadStates} states`;
+    keep(architecture, "selective_scan_backward", what, backwardSlots(instructions, channels), 16);
+  }
 }
 if (Object.keys(table).length === 0) {
-  console.error(`no loop of selective_scan_forward was found in ${library}`);
+  console.error(`no loop of the scan was found in ${library}`);
   process.exit(1);
 }
-writeFileSync(join(root, "build", "Release", "slots.json"), `${JSON.stringify(table, null, 2)}\n`);
+writeFileSync(process.argv[3] ?? join(root, "build", "Release", "slots.json"), `${JSON.stringify(table, null, 2)}\n`);
