@@ -165,7 +165,7 @@ __device__ inline int64_t global_thread() {
 
 // The first thread to come reports its value; the others are silent.
 __device__ inline void raise_fault(DeviceFault* fault, int64_t value, int64_t limit) {
-  if (atomicExch(&fault->raised, 1) == 0) {
+  if (atomicExch(&fault->raised, kIndexFault) == kNoFault) {
     fault->value = value;
     fault->limit = limit;
   }

@@ -7,11 +7,16 @@
 
 namespace statespace::cuda {
 
-// Written by a kernel that meets a bad value (an id outside a table); read by the stream, which reports it.
+// What is wrong with a value: an id outside a table; a boundary of packed sequences that is not 0 though the first, lies
+// before the previous one, or is not the length though the last.
+enum FaultKind : int { kNoFault, kIndexFault, kFirstBoundaryFault, kBoundaryOrderFault, kLastBoundaryFault };
+
+// Written by a kernel that meets a bad value; read by the stream, which reports it.
 struct DeviceFault {
-  int raised;
-  int op;  // number of the op in AllOps, filled in by the stream
-  long long value, limit;
+  int raised;  // a FaultKind
+  int op;      // number of the op in AllOps, filled in by the stream
+  long long value, limit;  // of a boundary: what it is, and what it had to be or to reach
+  long long position;      // of a boundary
 };
 
 class Context {
