@@ -32,6 +32,10 @@ describe("emulator", function () {
       run(join(folder, name), []);
     });
   }
+
+  it("the plan of the selective scan covers all of it once, within limits, and is sensible where that is known", () => {
+    expect(run(join(folder, "selective_scan_plan_test"), [])).to.match(/^\d{5,} checks, 0 failures$/m);
+  });
 });
 
 describe("micro-benchmarks", () => {

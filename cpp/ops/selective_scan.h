@@ -10,7 +10,7 @@ namespace statespace {
 struct SelectiveScanForward {
   Tensor u, delta, A, B, C, B_fixed, C_fixed, D, z, delta_bias, initial_state, cu_seqlens;
   bool delta_softplus, save;
-  int64_t checkpoint_every;
+  int64_t checkpoint_every, time_chunks;
   Tensor out, y, last_state, checkpoints;
 
   static constexpr auto row = statespace::row(
@@ -29,6 +29,8 @@ struct SelectiveScanForward {
       attribute("deltaSoftplus", &SelectiveScanForward::delta_softplus, "apply softplus to delta + deltaBias"),
       attribute("save", &SelectiveScanForward::save, "write what the backward pass needs: y and checkpoints"),
       attribute("checkpointEvery", &SelectiveScanForward::checkpoint_every, "steps from one kept state to the next"),
+      attribute("timeChunks", &SelectiveScanForward::time_chunks,
+                "parts of the time that a GPU may scan at once: 1 for the bits of step by step, 0 lets it choose"),
       output("out", &SelectiveScanForward::out, "[batch, length, dim]").strided(),
       output("y", &SelectiveScanForward::y, "[batch, length, dim]").when([](const SelectiveScanForward& op) {
         return op.save && op.z;
@@ -49,7 +51,7 @@ struct SelectiveScanBackward {
   Tensor dout, u, delta, A, B, C, B_fixed, C_fixed, D, z, delta_bias, initial_state, cu_seqlens, y, checkpoints,
       dlast_state;
   bool delta_softplus;
-  int64_t checkpoint_every;
+  int64_t checkpoint_every, time_chunks;
   Tensor du, ddelta, dA, dB, dC, dB_fixed, dC_fixed, dD, dz, ddelta_bias, dinitial_state;
 
   using Op = SelectiveScanBackward;
@@ -72,6 +74,7 @@ struct SelectiveScanBackward {
       maybe("dlastState", &SelectiveScanBackward::dlast_state, "[sequences, dim, states]").f32(),
       attribute("deltaSoftplus", &SelectiveScanBackward::delta_softplus, "as in forward"),
       attribute("checkpointEvery", &SelectiveScanBackward::checkpoint_every, "as in forward"),
+      attribute("timeChunks", &SelectiveScanBackward::time_chunks, "as in forward"),
       output("du", &SelectiveScanBackward::du, "[batch, length, dim]").strided(),
       output("ddelta", &SelectiveScanBackward::ddelta, "[batch, length, dim]").strided(),
       output("dA", &SelectiveScanBackward::dA, "[dim, states]").f32(),
@@ -119,6 +122,7 @@ void check_selective_scan(const Op& op) {
     fail("initialState holds " + std::to_string(op.initial_state.dim(0)) + " sequences, expected " +
          std::to_string(sequences));
   }
+  if (op.time_chunks < 0) fail("timeChunks is " + std::to_string(op.time_chunks) + ", expected at least 0");
   if (op.checkpoint_every < 1)
     fail("checkpointEvery is " + std::to_string(op.checkpoint_every) + ", expected at least 1");
 }

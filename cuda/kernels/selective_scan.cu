@@ -5,8 +5,10 @@
 #include <climits>
 
 #include "cuda/device/reduce.cuh"
+#include "cuda/kernels/boundaries.h"
 #include "cuda/kernels/selective_scan_plan.h"
 #include "cuda/kernels/selective_scan_step.cuh"
+#include "cuda/kernels/selective_scan_summary.cuh"
 #include "cuda/kernels/selective_scan_tile.cuh"
 #include "cuda/runtime/context.h"
 #include "cuda/runtime/launch.cuh"
@@ -25,10 +27,11 @@ struct ForwardParams {
   float *last_state, *checkpoints;
   float* sums;  // [batch, length, dim]: the sums over the states of earlier launches, if it takes several
   Channels channels;
-  Sequences sequences;
-  int64_t states, first_state, chunks;
+  TimeChunks chunks;
+  Summaries summaries;  // of the chunks, if there are several
+  int64_t states, first_state, checkpoint_count;
   int checkpoint_every;
-  bool delta_softplus, keep_y, vectorizable_rows, vectorizable_states, is_first_part, is_last_part;
+  bool delta_softplus, vectorizable_rows, vectorizable_states, vectorizable_results, is_first_part, is_last_part;
 };
 
 template <class Tile>
@@ -40,19 +43,17 @@ class ForwardBlock {
 
  public:
   __device__ explicit ForwardBlock(const ForwardParams<T>& p) : p_(p) {
-    const int64_t block = blockIdx.x % p.channels.blocks;
-    group_ = block / p.channels.blocks_per_group;
-    const int64_t in_group = block % p.channels.blocks_per_group * Tile::kBlockChannels;
-    sequence_ = blockIdx.x / p.channels.blocks;
-    const int64_t first_channel = group_ * p.channels.per_group + in_group;
-    channels_ = static_cast<int>(min(int64_t{Tile::kBlockChannels}, p.channels.per_group - in_group));
-    batch_ = p.sequences.batch_of(sequence_);
-    begin_ = p.sequences.begin_of(sequence_);
-    end_ = p.sequences.end_of(sequence_);
+    const ChannelBlock block = p.channels.template at<Tile::kBlockChannels>(blockIdx.x % p.channels.blocks);
+    const int unit = static_cast<int>(blockIdx.x) / p.channels.blocks;
+    const TimeChunk chunk = p.chunks.at(unit);
+    group_ = block.group;
+    channels_ = block.count;
+    sequence_ = chunk.sequence, batch_ = chunk.batch;
+    begin_ = chunk.begin, end_ = chunk.end;
 
     own_ = static_cast<int>(threadIdx.x) / (kLanes / kChannels);
     lane_ = static_cast<int>(threadIdx.x) % kLanes;
-    channel_ = first_channel + own_;
+    channel_ = block.first + own_;
     is_channel_ = own_ < channels_;
     is_full_ = channels_ == Tile::kBlockChannels;
     first_state_ = p.first_state + lane_ * kPart;
@@ -63,36 +64,41 @@ class ForwardBlock {
       for (int level = 0; level < kLevels; ++level) odd_[level] = lane_mask(1 << level);
     }
     load_states();
+    if (p.chunks.is_split()) pass_earlier_chunks(unit, chunk.before);
   }
 
   __device__ void run() {
+    if (begin_ < 0) return;  // the whole block
     next_checkpoint_ = INT_MAX;
     if (p_.checkpoints) next_checkpoint_ = ceil_div(begin_, p_.checkpoint_every) * p_.checkpoint_every;
 
     const int first = begin_ / Tile::kSteps, last = ceil_div(end_, Tile::kSteps);
-    TileSource<Tile> source(
-        p_.u, p_.delta, p_.z, p_.B, p_.C, p_.vectorizable_rows, p_.vectorizable_states,
-        {batch_, group_, channel_ - own_, p_.first_state, p_.states, channels_, begin_, end_, first * Tile::kSteps});
+    const typename TileSource<Tile>::Where where{
+        batch_, group_, channel_ - own_, p_.first_state, p_.states, channels_, begin_, end_, first * Tile::kSteps};
+    TileSource<Tile> source(p_.u, p_.delta, p_.z, p_.B, p_.C, p_.vectorizable_rows, p_.vectorizable_states, where);
+    TileSink<Tile> sink(p_.out, p_.y, p_.vectorizable_results, where);
+    const bool has_results = begin_ < end_ && (!kIsPartial || p_.is_last_part);
     if (begin_ < end_) source.copy(TileStage<Tile>(first % 2));
     for (int tile = first; tile < last && begin_ < end_; ++tile) {
       const TileStage<Tile> stage(tile % 2);
       async_wait<0>();
       source.widen_states(stage);
       __syncthreads();  // the tile is complete, and all threads are done with the one before
+      if (has_results && tile > first) sink.store(TileStage<Tile>((tile + 1) % 2));
       if (tile + 1 < last) source.copy(TileStage<Tile>((tile + 1) % 2));
       run_tile(stage, tile * Tile::kSteps);
     }
+    __syncthreads();  // the last results
+    if (has_results) sink.store(TileStage<Tile>((last + 1) % 2));
+    if (p_.chunks.is_split() && end_ < p_.chunks.sequences.end_of(sequence_)) return;
     for_states([&](int slot, int i, int64_t channel, int64_t state) {
-      p_.last_state[(sequence_ * p_.channels.dim + channel) * p_.states + state] = h_[slot][i];
+      p_.last_state[(int64_t{sequence_} * p_.channels.dim + channel) * p_.states + state] = h_[slot][i];
     });
   }
 
  private:
   struct Own {  // of the channel that this thread owns, at one step
     float u, delta, delta_u;
-  };
-  struct Outputs {  // where this thread writes what it owns
-    T *out, *y;
   };
 
   // Calls f(slot, i, channel, state) for the states in registers that exist. Slot `j` of a lane is the channel of the
@@ -121,7 +127,7 @@ class ForwardBlock {
     for_states([&](int slot, int i, int64_t channel, int64_t state) {
       const int64_t at = channel * p_.states + state;
       A_[slot][i] = mul_rn(p_.A[at], kLog2E);
-      if (p_.initial_state) h_[slot][i] = p_.initial_state[sequence_ * p_.channels.dim * p_.states + at];
+      if (p_.initial_state) h_[slot][i] = p_.initial_state[int64_t{sequence_} * p_.channels.dim * p_.states + at];
       if constexpr (Tile::kFixed) {
         if (p_.B_fixed) B_[i] = p_.B_fixed[at];
         if (p_.C_fixed) C_[i] = p_.C_fixed[at];
@@ -129,9 +135,17 @@ class ForwardBlock {
     });
   }
 
+  __device__ void pass_earlier_chunks(int unit, int count) {
+    for (int earlier = unit - count; earlier < unit; ++earlier) {
+      for_states([&](int slot, int i, int64_t channel, int64_t state) {
+        h_[slot][i] = p_.summaries.pass(h_[slot][i], A_[slot][i], earlier, channel, state);
+      });
+    }
+  }
+
   // Walks from state to state with one pointer: addresses computed one by one would cost as much as three steps.
   __device__ void keep_checkpoint(int t) const {
-    const int64_t first = (batch_ * p_.chunks + t / p_.checkpoint_every) * p_.states + first_state_;
+    const int64_t first = (int64_t{batch_} * p_.checkpoint_count + t / p_.checkpoint_every) * p_.states + first_state_;
     float* to = p_.checkpoints + first * p_.channels.dim + channel_;
     const int64_t count = min(int64_t{kPart}, p_.states - first_state_);
 #pragma unroll
@@ -169,25 +183,21 @@ class ForwardBlock {
   template <bool kIsFull>
   __device__ void run_steps(const TileStage<Tile>& stage, int step, int row, int from, int to) {
     constexpr int kSteps = kChannels > 1 ? 1 : kLanes;
-    constexpr int kTimes = kIsFull ? Tile::kUnroll / kSteps : 1;
-    const int own = kChannels > 1 ? 0 : lane_;
-    Outputs outputs{p_.out.row(batch_, step + own) + channel_, p_.y.row(batch_, step + own) + channel_};
+    [[maybe_unused]] constexpr int kTimes = kIsFull ? Tile::kUnroll / kSteps : 1;
 #pragma unroll kTimes
     for (int k = 0; k < Tile::kUnroll; k += kSteps) {
       if constexpr (kChannels > 1) {
-        run_owned_step<kIsFull>(stage, step + k, row + k, from, to, outputs);
+        run_owned_step<kIsFull>(stage, step + k, row + k, from, to);
       } else {
-        run_shared_steps<kIsFull>(stage, step + k, row + k, from, to, outputs);
+        run_shared_steps<kIsFull>(stage, step + k, row + k, from, to);
       }
-      outputs.out += kSteps * p_.out.step_stride;
-      outputs.y += kSteps * p_.y.step_stride;
     }
   }
 
-  // A step that is not live leaves the state as it is: exp(0) h + 0.
+  // A step that is not live leaves the state as it is: exp(0) h + 0. In the place of its u there may be a result.
   __device__ Own own_step(const TileStage<Tile>& stage, int row, bool is_live) const {
     const int at = row * Tile::kBlockChannels + own_;
-    const float u = to_float(stage.u[at]);
+    const float u = is_live ? to_float(stage.u[at]) : 0.0f;
     const float delta = step_size(add_rn(to_float(stage.delta[at]), delta_bias_), p_.delta_softplus);
     const float live_delta = is_live ? delta : 0.0f;
     return {u, live_delta, mul_rn(live_delta, u)};
@@ -201,8 +211,7 @@ class ForwardBlock {
 
   // kLanes channels per thread, of which it owns one.
   template <bool kIsFull>
-  __device__ void run_owned_step(const TileStage<Tile>& stage, int step, int row, int from, int to,
-                                 const Outputs& outputs) {
+  __device__ void run_owned_step(const TileStage<Tile>& stage, int step, int row, int from, int to) {
     const bool is_live = kIsFull || (step >= from && step < to);
     const Own own = own_step(stage, row, is_live);
     load_B_and_C(stage, row);
@@ -216,13 +225,12 @@ class ForwardBlock {
       sum[slot] = output_of(h_[slot], C_);
     }
     finish(stage, own.u, step, row, add_rn(sum[0], __shfl_xor_sync(kFullWarp, sum[1], 1)),
-           kIsFull || (is_live && is_channel_), outputs);
+           kIsFull || (is_live && is_channel_));
   }
 
   // One channel per thread: of kLanes steps each lane owns one.
   template <bool kIsFull>
-  __device__ void run_shared_steps(const TileStage<Tile>& stage, int step, int row, int from, int to,
-                                   const Outputs& outputs) {
+  __device__ void run_shared_steps(const TileStage<Tile>& stage, int step, int row, int from, int to) {
     const bool is_live = kIsFull || (step + lane_ >= from && step + lane_ < to);
     const Own own = own_step(stage, row + lane_, is_live);
     float sums[kLanes];
@@ -245,26 +253,26 @@ class ForwardBlock {
         sums[i] = add_rn(kept, __shfl_xor_sync(kFullWarp, given, bit));
       }
     }
-    finish(stage, own.u, step + lane_, row + lane_, sums[0], kIsFull || (is_live && is_channel_), outputs);
+    finish(stage, own.u, step + lane_, row + lane_, sums[0], kIsFull || (is_live && is_channel_));
   }
 
-  __device__ void finish(const TileStage<Tile>& stage, float u, int step, int row, float sum, bool is_stored,
-                         const Outputs& outputs) const {
+  __device__ void finish(const TileStage<Tile>& stage, float u, int step, int row, float sum, bool is_stored) const {
     if constexpr (kIsPartial) {
-      float* kept = p_.sums + (batch_ * p_.sequences.length + step) * p_.channels.dim + channel_;
+      float* kept = p_.sums + (int64_t{batch_} * p_.chunks.sequences.length + step) * p_.channels.dim + channel_;
       if (is_stored && !p_.is_first_part) sum = add_rn(*kept, sum);
       if (is_stored && !p_.is_last_part) *kept = sum;
       is_stored = is_stored && p_.is_last_part;
     }
+    const int at = row * Tile::kBlockChannels + own_;
     const float y = fma_rn(D_, u, sum);
-    const float gated = mul_rn(y, silu(to_float(stage.z[row * Tile::kBlockChannels + own_])));
-    if (is_stored && p_.keep_y) *outputs.y = from_float<T>(y);
-    if (is_stored) *outputs.out = from_float<T>(p_.z ? gated : y);
+    const float gated = mul_rn(y, silu(to_float(stage.z[at])));
+    if (is_stored && p_.y) stage.delta[at] = from_float<T>(y);
+    if (is_stored) stage.u[at] = from_float<T>(p_.z ? gated : y);
   }
 
   const ForwardParams<T>& p_;
-  int64_t sequence_, batch_, group_, channel_, first_state_;
-  int begin_, end_, channels_, own_, lane_, next_checkpoint_;
+  int64_t group_, channel_, first_state_;
+  int sequence_, batch_, begin_, end_, channels_, own_, lane_, next_checkpoint_;
   bool is_channel_, is_full_;  // all channels of the block exist
   unsigned odd_[kLevels];
   float D_, delta_bias_;
@@ -273,7 +281,7 @@ class ForwardBlock {
   float B_[kPart], C_[kPart];
 };
 
-// One block per (sequence, channels of one group).
+// One block per (chunk of a sequence, channels of one group).
 template <class Tile>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kFixed          ? 2
                                                   : Tile::kStates == 64 ? 3
@@ -285,7 +293,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kFixed          ? 2
 template <class Tile>
 void launch_forward(ForwardParams<typename Tile::T> p, int64_t groups, Context& context) {
   p.channels = Channels(p.channels.dim, groups, Tile::kBlockChannels);
-  const LaunchShape shape{dim3(static_cast<unsigned>(p.sequences.count * p.channels.blocks)), dim3(Tile::kThreads),
+  const LaunchShape shape{dim3(static_cast<unsigned>(p.chunks.units * p.channels.blocks)), dim3(Tile::kThreads),
                           Tile::kSharedBytes};
   for (p.first_state = 0; p.first_state < p.states; p.first_state += Tile::kStates) {
     p.is_first_part = p.first_state == 0;
@@ -299,7 +307,7 @@ void launch_variant(const ForwardVariant& variant, const ForwardParams<T>& p, in
   const auto is = [&](int states, int lanes, int channels) {
     return variant.states == states && variant.lanes == lanes && variant.channels == channels;
   };
-  if (p.B_fixed || p.C_fixed) return launch_forward<ForwardTile<T, 64, 4, 1, true>>(p, groups, context);
+  if (variant.is_fixed) return launch_forward<ForwardTile<T, 64, 4, 1, true>>(p, groups, context);
   if (is(8, 2, 2)) return launch_forward<ForwardTile<T, 8, 2, 2>>(p, groups, context);
   if (is(8, 4, 1)) return launch_forward<ForwardTile<T, 8, 4, 1>>(p, groups, context);
   if (is(16, 2, 2)) return launch_forward<ForwardTile<T, 16, 2, 2>>(p, groups, context);
@@ -317,9 +325,12 @@ void launch_variant(const ForwardVariant& variant, const ForwardParams<T>& p, in
 template <>
 void run(const SelectiveScanForward& op, Context& context) {
   using namespace selective_scan;
-  const int64_t length = op.u.dim(1), dim = op.u.dim(2), states = op.A.dim(1);
+  const int64_t dim = op.u.dim(2), states = op.A.dim(1);
   const Sequences sequences(op.u, op.cu_seqlens);
   if (sequences.count == 0 || dim == 0) return;
+  check_boundaries(op.cu_seqlens, op.u.dim(1), context);
+  const ScanShape shape = scan_shape(op, sequences);
+  const Plan<ForwardVariant> plan = plan_forward(shape, context.multiprocessors);
   for_element_type(op.u.dtype, [&](auto element) {
     using T = decltype(element);
     ForwardParams<T> p = {};
@@ -328,21 +339,27 @@ void run(const SelectiveScanForward& op, Context& context) {
     p.A = op.A.as<float>(), p.B_fixed = op.B_fixed.as<float>(), p.C_fixed = op.C_fixed.as<float>();
     p.D = op.D.as<float>(), p.delta_bias = op.delta_bias.as<float>();
     p.initial_state = op.initial_state.as<float>();
-    p.out = Rows<T>(op.out), p.y = Rows<T>(op.y ? op.y : op.out), p.keep_y = bool(op.y);
+    p.out = Rows<T>(op.out), p.y = Rows<T>(op.y);
     p.last_state = op.last_state.as<float>(), p.checkpoints = op.checkpoints.as<float>();
     if (states > kStatesPerPart) p.sums = context.scratch<float>(op.u.size());
-    p.sequences = sequences;
+    p.chunks = TimeChunks(sequences, plan.steps);
     p.states = states;
-    p.chunks = op.checkpoints ? op.checkpoints.dim(1) : 0;
-    p.checkpoint_every = static_cast<int>(std::min(op.checkpoint_every, std::max<int64_t>(length, 1)));
+    p.checkpoint_count = op.checkpoints ? op.checkpoints.dim(1) : 0;
+    p.checkpoint_every = static_cast<int>(shape.checkpoint_every);
     p.delta_softplus = op.delta_softplus;
 
-    const int64_t groups = op.B ? op.B.dim(2) : op.C ? op.C.dim(2) : 1;
+    const int64_t per_group = dim / shape.groups;
     p.channels.dim = dim;
     p.vectorizable_rows =
-        p.u.is_vectorizable(dim / groups) && p.delta.is_vectorizable(dim / groups) && p.z.is_vectorizable(dim / groups);
+        p.u.is_vectorizable(per_group) && p.delta.is_vectorizable(per_group) && p.z.is_vectorizable(per_group);
+    p.vectorizable_results = p.out.is_vectorizable(per_group) && p.y.is_vectorizable(per_group);
     p.vectorizable_states = p.B.is_vectorizable() && p.C.is_vectorizable();
-    launch_variant(plan_forward({sequences.count, length, dim, states}, context.multiprocessors), p, groups, context);
+    if (p.chunks.is_split()) {
+      const SummaryInputs<T> inputs{p.u,          p.delta,  {},  p.B,          p.A,    p.B_fixed,
+                                    p.delta_bias, p.chunks, dim, shape.groups, states, p.delta_softplus};
+      p.summaries = summarize(inputs, false, context);
+    }
+    launch_variant(plan.variant, p, shape.groups, context);
   });
 }
 

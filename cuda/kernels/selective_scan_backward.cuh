@@ -3,64 +3,13 @@
 //   dA += q delta;  du = delta sum(G B) + D dy;  ddelta = u sum(G B) + sum(q A).
 // States are not kept by the forward pass but every so many steps. They are computed again: through a window from its
 // checkpoint, keeping one per 16 steps; through 16 steps, keeping one per 4; through 4 steps, keeping all in registers.
+// If time is split, what enters a chunk from later ones is found first (selective_scan_summary.cuh).
 #pragma once
 
-#include "cuda/device/shared.cuh"
-#include "cuda/kernels/selective_scan_partials.cuh"
+#include "cuda/kernels/selective_scan_backward_tile.cuh"
 #include "cuda/kernels/selective_scan_step.cuh"
 
 namespace statespace::cuda::selective_scan {
-
-template <typename T>
-struct BackwardParams {
-  Rows<const T> dout, u, delta, z, y;
-  GroupRows<const T> B, C;
-  const float *A, *B_fixed, *C_fixed;  // [dim, states]
-  const float *D, *delta_bias;         // [dim]
-  const float *initial_state, *dlast_state, *checkpoints;
-  Rows<T> du, ddelta, dz;
-  float* dinitial_state;
-  float *dA, *dB_fixed, *dC_fixed;  // [sequences, dim, kBackwardStates], to be summed
-  float *dD, *ddelta_bias;          // [sequences, dim], to be summed
-  float* dB_and_dC;                 // as in ChannelSums
-  float* states_in_window;          // [blocks, states_per_window, channels of a thread, threads, 4]
-  float *sums_qA, *sums_GB;         // [batch, length, dim]: of earlier launches, if the states take several
-  Channels channels;
-  Sequences sequences;
-  int64_t states, first_state, chunks, rows, groups;
-  int checkpoint_every, states_per_window;
-  bool delta_softplus, vectorizable, is_first_part, is_last_part;
-};
-
-// Four lanes share the 16 states of kChannels channels, eight such groups make a warp. A thread works on a tile of
-// kChannels x 4, in which most of the sums over channels and over states are done without talking to other lanes.
-template <typename T_, int kChannels_, bool kSplit_ = false, bool kFixed_ = false>
-struct BackwardTile {
-  using T = T_;
-  static constexpr int kChannels = kChannels_;
-  static constexpr bool kSplit = kSplit_;  // the states take several launches
-  static constexpr bool kFixed = kFixed_;  // B or C do not depend on time
-  static constexpr int kThreads = 128, kWarps = 4;
-  static constexpr int kPart = 4;  // states of a thread
-  static constexpr int kBlockChannels = 32 * kChannels;
-  static constexpr int kSteps = 16, kSubSteps = 4;
-  static constexpr int kVector = 16 / static_cast<int>(sizeof(T));
-  static constexpr int kWidth = 2 * kBackwardStates;
-
-  // Lanes read the states in four different orders; the copies for them lie half the banks apart.
-  static constexpr int kOrders = 4;
-  static constexpr int kOrderStride = kSteps * kWidth + 16;
-
-  struct Shared {
-    float delta[kSteps][kBlockChannels], delta_u[kSteps][kBlockChannels], dy[kSteps][kBlockChannels];
-    float slope[kSteps][kBlockChannels];  // of softplus
-    float B_and_C[kOrders * kOrderStride];
-    float kept[kSteps / kSubSteps - 1][kChannels][kThreads][kPart];
-    float sums[kSteps][kWarps][kWidth];
-    float delta_bias[kBlockChannels];
-    T u[kSteps][kBlockChannels];
-  };
-};
 
 template <class Tile>
 class BackwardBlock {
@@ -72,16 +21,13 @@ class BackwardBlock {
 
  public:
   __device__ explicit BackwardBlock(const BackwardParams<T>& p) : p_(p), shared_(*dynamic_shared<Shared>()) {
-    const int64_t block = blockIdx.x % p.channels.blocks;
-    sequence_ = blockIdx.x / p.channels.blocks;
-    group_ = block / p.channels.blocks_per_group;
-    block_in_group_ = block % p.channels.blocks_per_group;
-    const int64_t in_group = block_in_group_ * kBlockChannels;
-    block_channel_ = group_ * p.channels.per_group + in_group;
-    channels_ = static_cast<int>(min(int64_t{kBlockChannels}, p.channels.per_group - in_group));
-    batch_ = p.sequences.batch_of(sequence_);
-    begin_ = p.sequences.begin_of(sequence_);
-    end_ = p.sequences.end_of(sequence_);
+    const ChannelBlock block = p.channels.template at<kBlockChannels>(blockIdx.x % p.channels.blocks);
+    group_ = block.group, block_in_group_ = block.in_group;
+    block_channel_ = block.first;
+    channels_ = block.count;
+    const TimeChunk chunk = p.chunks.at(unit());
+    sequence_ = chunk.sequence, batch_ = chunk.batch;
+    begin_ = chunk.begin, end_ = chunk.end;
 
     const int lane = lane_index(), lane_group = lane / 4;
     lane_ = lane % 4;
@@ -90,31 +36,30 @@ class BackwardBlock {
     own_ = tile_ + lane_ * kChannels / 4;
     is_channel_ = own_ < channels_;
     low_ = lane_mask(1), high_ = lane_mask(2), last_ = lane_mask(16);
-    D_ = p.D && is_channel_ ? p.D[block_channel_ + own_] : 0.0f;
+    const bool adds_D = p.D && is_channel_ && (!Tile::kSplit || p.is_first_part);
+    D_ = adds_D ? p.D[block_channel_ + own_] : 0.0f;
 
-    for (int i = static_cast<int>(threadIdx.x); i < kBlockChannels; i += Tile::kThreads) {
-      shared_.delta_bias[i] = p.delta_bias && i < channels_ ? p.delta_bias[block_channel_ + i] : 0.0f;
-    }
     load_parameters();
-    __syncthreads();  // delta_bias
+    if (p.chunks.is_split()) pass_later_chunks(chunk.after);
   }
 
   __device__ void run() {
+    const BackwardStage<Tile> stage(p_, shared_, batch_, group_, block_channel_, channels_);
+    __syncthreads();  // delta_bias
     if (begin_ < end_) {
       const int every = p_.checkpoint_every;
-      for (int chunk = (end_ - 1) / every; chunk >= begin_ / every; --chunk) {
-        load_window_state(chunk);
-        run_window(max(chunk * every, begin_), min(end_ - chunk * every, every) + chunk * every);
+      for (int window = (end_ - 1) / every; window >= begin_ / every; --window) {
+        load_window_state(window);
+        run_window(stage, max(window * every, begin_), min(end_ - window * every, every) + window * every);
       }
     }
     store_sums();
   }
 
  private:
-  struct Own {  // of the channel that this thread owns, at one step
-    T *du, *ddelta;
-    float qA = 0.0f, GB = 0.0f;  // sums over the states
-  };
+  // Found again where it is needed: there is no register to keep it in.
+  __device__ int unit() const { return static_cast<int>(blockIdx.x) / p_.channels.blocks; }
+  __device__ bool begins_sequence() const { return begin_ == p_.chunks.sequences.begin_of(sequence_); }
 
   // A slot of a thread is state 4 lane + (slot XOR order): sums over channels then need no selection.
   __device__ int state_of(int slot) const { return lane_ * kPart + (slot ^ order_); }
@@ -134,10 +79,10 @@ class BackwardBlock {
   }
 
   __device__ int64_t state_at(int64_t channel, int state) const {
-    return (sequence_ * p_.channels.dim + channel) * p_.states + p_.first_state + state;
+    return (int64_t{sequence_} * p_.channels.dim + channel) * p_.states + p_.first_state + state;
   }
   __device__ int64_t partial_at(int64_t channel, int state) const {
-    return (sequence_ * p_.channels.dim + channel) * kBackwardStates + state;
+    return (int64_t{unit()} * p_.channels.dim + channel) * kBackwardStates + state;
   }
 
   __device__ void load_parameters() {
@@ -162,10 +107,19 @@ class BackwardBlock {
     });
   }
 
-  // The state before the first step of the window; a sequence that begins inside the chunk has its own.
-  __device__ void load_window_state(int chunk) {
-    const bool is_kept = chunk * p_.checkpoint_every >= begin_;
-    const int64_t first = (batch_ * p_.chunks + chunk) * p_.states + p_.first_state;
+  // What enters this chunk of time from later ones of its sequence.
+  __device__ void pass_later_chunks(int count) {
+    for (int later = unit() + count; later > unit(); --later) {
+      for_states([&](int j, int s, int64_t channel, int state) {
+        carry_[j][s] = p_.summaries.pass(carry_[j][s], A_[j][s], later, channel, p_.first_state + state);
+      });
+    }
+  }
+
+  // The state before the first step of the window; a sequence that begins inside the window has its own.
+  __device__ void load_window_state(int window) {
+    const bool is_kept = window * p_.checkpoint_every >= begin_;
+    const int64_t first = (int64_t{batch_} * p_.checkpoint_count + window) * p_.states + p_.first_state;
 #pragma unroll
     for (int j = 0; j < kChannels; ++j) {
 #pragma unroll
@@ -180,13 +134,13 @@ class BackwardBlock {
     });
   }
 
-  __device__ void run_window(int from, int to) {
+  __device__ void run_window(const BackwardStage<Tile>& stage, int from, int to) {
     const int last = (to - from - 1) / kSteps;
     float* kept = p_.states_in_window +
                   (int64_t{blockIdx.x} * p_.states_per_window * kChannels * Tile::kThreads + threadIdx.x) * kPart;
     constexpr int kKeptStride = kChannels * Tile::kThreads * kPart;
     for (int i = 0; i < last; ++i) {
-      prepare<false>(from + i * kSteps, kSteps);
+      stage.template prepare<false>(from + i * kSteps, kSteps);
       __syncthreads();  // what `prepare` wrote
       keep_state<Tile::kThreads * kPart>(kept + int64_t{i} * kKeptStride);
 #pragma unroll 1
@@ -195,12 +149,13 @@ class BackwardBlock {
     }
     for (int i = last; i >= 0; --i) {
       const int first = from + i * kSteps, steps = min(kSteps, to - first);
-      prepare<true>(first, steps);
+      stage.template prepare<true>(first, steps);
       __syncthreads();  // what `prepare` wrote
       if (i < last) load_state<Tile::kThreads * kPart>(kept + int64_t{i} * kKeptStride);
-      run_steps(first, steps);
+      run_steps(steps);
       __syncthreads();  // `sums` is complete, and `prepare` may write again
       store_channel_sums(first, steps);
+      stage.store_results(first, steps);
     }
   }
 
@@ -213,101 +168,6 @@ class BackwardBlock {
   __device__ void load_state(const float* from) {
 #pragma unroll
     for (int j = 0; j < kChannels; ++j) load_floats(h_[j], from + j * kStride);
-  }
-
-  template <int kSize>
-  __device__ void load_row(float (&values)[kSize], const Rows<const T>& rows, int t, int column, int count) const {
-    const T* from = rows.row(batch_, t) + block_channel_ + column;
-    if (p_.vectorizable && count == kSize) {
-      load_floats(values, from);
-    } else {
-      load_floats_or_zero(values, from, count);
-    }
-  }
-
-  // Everything that is needed once per element or per state and step, to shared memory. Steps and channels that do not
-  // exist leave all states and sums as they are: delta, u, dy, B and C are zero.
-  template <bool kForBackward>
-  __device__ void prepare(int first, int steps) {
-    constexpr int kVector = Tile::kVector, kRowVectors = kBlockChannels / kVector;
-    const int column = static_cast<int>(threadIdx.x) % kRowVectors * kVector;
-#pragma unroll
-    for (int i = 0; i < kSteps * kRowVectors / Tile::kThreads; ++i) {
-      const int row = static_cast<int>(threadIdx.x) / kRowVectors + i * (Tile::kThreads / kRowVectors);
-      const int count = row < steps ? max(0, min(channels_ - column, kVector)) : 0;
-      float u[kVector], delta[kVector], slope[kVector], bias[kVector];
-      load_row(u, p_.u, first + row, column, count);
-      load_row(delta, p_.delta, first + row, column, count);
-      load_floats(bias, &shared_.delta_bias[column]);
-#pragma unroll
-      for (int e = 0; e < kVector; ++e) {
-        const float x = add_rn(delta[e], bias[e]);
-        const ValueAndSlope positive = softplus_with_slope(x);
-        delta[e] = p_.delta_softplus ? positive.value : x;
-        slope[e] = p_.delta_softplus ? positive.slope : 1.0f;
-      }
-      if (count < kVector) {
-#pragma unroll
-        for (int e = 0; e < kVector; ++e) {
-          if (e >= count) delta[e] = slope[e] = 0.0f;
-        }
-      }
-      store_floats(&shared_.delta[row][column], delta);
-      if constexpr (kForBackward) {
-        store_floats(&shared_.u[row][column], u);
-        store_floats(&shared_.slope[row][column], slope);
-        prepare_dy(row, first + row, column, count);
-      }
-#pragma unroll
-      for (int e = 0; e < kVector; ++e) u[e] *= delta[e];
-      store_floats(&shared_.delta_u[row][column], u);
-    }
-    prepare_B_and_C(first, steps);
-  }
-
-  __device__ void prepare_dy(int row, int t, int column, int count) {
-    constexpr int kVector = Tile::kVector;
-    float dy[kVector];
-    load_row(dy, p_.dout, t, column, count);
-    if (p_.z) {
-      float z[kVector], y[kVector];
-      load_row(z, p_.z, t, column, count);
-      load_row(y, p_.y, t, column, count);
-#pragma unroll
-      for (int e = 0; e < kVector; ++e) {
-        const ValueAndSlope gate = silu_with_slope(z[e]);
-        y[e] = dy[e] * y[e] * gate.slope;
-        dy[e] = dy[e] * gate.value;
-      }
-      T* dz = p_.dz.row(batch_, t) + block_channel_ + column;
-      if (p_.vectorizable && count == kVector) {
-        store_floats(dz, y);
-      } else {
-        store_first_floats(dz, y, count);
-      }
-    }
-    store_floats(&shared_.dy[row][column], dy);
-  }
-
-  __device__ void prepare_B_and_C(int first, int steps) {
-    constexpr int kWidth = Tile::kWidth;
-    const int n = lane_index();
-    const bool is_B = n < kBackwardStates;
-    const int64_t state = p_.first_state + n % kBackwardStates;
-    const int64_t stride = is_B ? p_.B.step_stride : p_.C.step_stride;
-    const T* from = is_B ? p_.B.data : p_.C.data;
-    if (state >= p_.states) from = nullptr;
-    if (from) from += (is_B ? p_.B : p_.C).row_offset(batch_, first + warp_index(), group_) + state;
-#pragma unroll
-    for (int i = 0; i < kSteps / Tile::kWarps; ++i) {
-      const int row = warp_index() + i * Tile::kWarps;
-      const float value = from && row < steps ? to_float(*from) : 0.0f;
-      if (row + Tile::kWarps < steps && from) from += Tile::kWarps * stride;
-#pragma unroll
-      for (int order = 0; order < Tile::kOrders; ++order) {
-        shared_.B_and_C[order * Tile::kOrderStride + row * kWidth + (n ^ order)] = value;
-      }
-    }
   }
 
   __device__ void load_B(int row) {
@@ -341,7 +201,7 @@ class BackwardBlock {
     }
   }
 
-  __device__ void run_steps(int first, int steps) {
+  __device__ void run_steps(int steps) {
     const int last = (steps - 1) / kSubSteps;
 #pragma unroll 1
     for (int sub = 0; sub < last; ++sub) {
@@ -351,12 +211,12 @@ class BackwardBlock {
 #pragma unroll 1
     for (int sub = last; sub >= 0; --sub) {
       if (sub < last) load_state<Tile::kThreads * kPart>(shared_.kept[sub][0][threadIdx.x]);
-      run_sub_steps(first, sub * kSubSteps, steps);
+      run_sub_steps(sub * kSubSteps);
     }
   }
 
   // Four steps forward, with all states and decays in registers, and back.
-  __device__ void run_sub_steps(int first, int row, int steps) {
+  __device__ void run_sub_steps(int row) {
     float decay[kSubSteps][kChannels][kPart], h[kSubSteps + 1][kChannels][kPart];
 #pragma unroll
     for (int j = 0; j < kChannels; ++j) {
@@ -378,16 +238,11 @@ class BackwardBlock {
         }
       }
     }
-    int t = first + row + kSubSteps - 1;
-    Own own{p_.du.row(batch_, t) + block_channel_ + own_, p_.ddelta.row(batch_, t) + block_channel_ + own_};
 #pragma unroll
-    for (int k = kSubSteps - 1; k >= 0; --k, --t) {
+    for (int k = kSubSteps - 1; k >= 0; --k) {
       float qA[kChannels], GB[kChannels];
       run_step_back(row + k, decay[k], h[k], h[k + 1], qA, GB);
-      own.qA = sum_over_lanes(qA), own.GB = sum_over_lanes(GB);
-      store_own(own, t, row + k, is_channel_ && row + k < steps);
-      own.du -= p_.du.step_stride;
-      own.ddelta -= p_.ddelta.step_stride;
+      finish_own(sum_over_lanes(qA), sum_over_lanes(GB), row + k);
     }
   }
 
@@ -453,32 +308,29 @@ class BackwardBlock {
   // Of the lanes that own the same channel.
   __device__ bool is_first_owner() const { return kChannels == 4 || low_ == 0; }
 
-  // The gradients of the channel that this thread owns. If two lanes own it, one stores du and the other ddelta.
-  __device__ void store_own(Own own, int t, int row, bool is_stored) {
-    if constexpr (Tile::kSplit) {
-      const int64_t at = (batch_ * p_.sequences.length + t) * p_.channels.dim + block_channel_ + own_;
-      if (is_stored && !p_.is_first_part) own.qA += p_.sums_qA[at], own.GB += p_.sums_GB[at];
-      __syncwarp();  // both lanes of a channel have read
-      if (is_stored && !p_.is_last_part && is_first_owner()) p_.sums_qA[at] = own.qA, p_.sums_GB[at] = own.GB;
-      is_stored = is_stored && p_.is_last_part;
-    }
+  // The gradients of the channel that this thread owns, from the sums over its states. They go where nobody reads any
+  // more; BackwardStage takes them from there. If two lanes own the channel, one has du and the other ddelta.
+  __device__ void finish_own(float qA, float GB, int row) {
     const float delta = shared_.delta[row][own_], dy = shared_.dy[row][own_], u = to_float(shared_.u[row][own_]);
-    const float du = delta * own.GB + D_ * dy;
-    const float ddelta = (u * own.GB + own.qA * kLn2) * shared_.slope[row][own_];
+    const float du = delta * GB + D_ * dy, ddelta = (u * GB + qA * kLn2) * shared_.slope[row][own_];
     dD_ += dy * u;
     ddelta_bias_ += ddelta;
-    if constexpr (kChannels == 4) {
-      if (is_stored) *own.du = from_float<T>(du);
-      if (is_stored) *own.ddelta = from_float<T>(ddelta);
-    } else {
-      if (is_stored) *(is_first_owner() ? own.du : own.ddelta) = from_float<T>(choose(low_, ddelta, du));
+    if constexpr (kChannels != 4 || Tile::kSplit) __syncwarp();  // all lanes of the channel have read
+    if (is_first_owner()) {
+      if constexpr (Tile::kSplit) {
+        shared_.delta_u[row][own_] = du;
+      } else {
+        shared_.u[row][own_] = from_float<T>(du);
+      }
     }
+    if (kChannels == 4 || !is_first_owner()) shared_.slope[row][own_] = ddelta;
   }
 
   __device__ void store_channel_sums(int first, int steps) {
     if (!p_.dB_and_dC) return;
     const int n = lane_index();
-    const int64_t step = block_in_group_ * p_.rows + batch_ * p_.sequences.length + first + warp_index();
+    const int64_t step =
+        int64_t{block_in_group_} * p_.rows + int64_t{batch_} * p_.chunks.sequences.length + first + warp_index();
     float* to = p_.dB_and_dC + (step * p_.groups + group_) * Tile::kWidth + n;
 #pragma unroll
     for (int i = 0; i < kSteps / Tile::kWarps; ++i) {
@@ -491,23 +343,27 @@ class BackwardBlock {
   }
 
   __device__ void store_sums() const {
+    const bool is_first = begins_sequence();
     for_states([&](int j, int s, int64_t channel, int state) {
       p_.dA[partial_at(channel, state)] = dA_[j][s];
-      if (p_.dinitial_state) p_.dinitial_state[state_at(channel, state)] = carry_[j][s];
+      if (p_.dinitial_state && is_first) p_.dinitial_state[state_at(channel, state)] = carry_[j][s];
       if constexpr (Tile::kFixed) {
         if (p_.dB_fixed) p_.dB_fixed[partial_at(channel, state)] = dB_[j][s];
         if (p_.dC_fixed) p_.dC_fixed[partial_at(channel, state)] = dC_[j][s];
       }
     });
-    const int64_t own = sequence_ * p_.channels.dim + block_channel_ + own_;
+    const int64_t own = int64_t{unit()} * p_.channels.dim + block_channel_ + own_;
     if (is_channel_ && is_first_owner() && p_.dD) p_.dD[own] = dD_;
-    if (is_channel_ && is_first_owner() && p_.ddelta_bias) p_.ddelta_bias[own] = ddelta_bias_;
+    if (is_channel_ && is_first_owner() && p_.ddelta_bias) {
+      const bool adds = Tile::kSplit && !p_.is_first_part;
+      p_.ddelta_bias[own] = adds ? p_.ddelta_bias[own] + ddelta_bias_ : ddelta_bias_;
+    }
   }
 
   const BackwardParams<T>& p_;
   Shared& shared_;
-  int64_t sequence_, batch_, group_, block_in_group_, block_channel_;
-  int begin_, end_, channels_;  // steps of the sequence; channels of the block
+  int group_, block_in_group_, block_channel_, sequence_, batch_;
+  int begin_, end_, channels_;  // steps of the chunk; channels of the block
   int lane_, order_, tile_, own_;
   bool is_channel_;
   unsigned low_, high_, last_;  // which half of the lanes this one is in, as masks

@@ -36,14 +36,14 @@ __global__ void __launch_bounds__(kSumThreads) sum_over_channels_kernel(const __
 }
 
 // One thread per channel and state; `width` of them lie side by side in a partial result, `states` in `to`.
-static __global__ void __launch_bounds__(kSumThreads)
-    sum_over_sequences_kernel(const float* partial, float* to, int64_t sequences, int64_t dim, int64_t width,
-                              int64_t states, int64_t first_state) {
+[[maybe_unused]] static __global__ void __launch_bounds__(kSumThreads)
+    sum_over_units_kernel(const float* partial, float* to, int64_t units, int64_t dim, int64_t width, int64_t states,
+                          int64_t first_state) {
   const int64_t at = int64_t{blockIdx.x} * kSumThreads + threadIdx.x;
   const int64_t state = first_state + at % width;
   if (at >= dim * width || state >= states) return;
   float sum = 0.0f;
-  for (int64_t sequence = 0; sequence < sequences; ++sequence) sum += partial[sequence * dim * width + at];
+  for (int64_t unit = 0; unit < units; ++unit) sum += partial[unit * dim * width + at];
   to[at / width * states + state] = sum;
 }
 

@@ -168,4 +168,64 @@ class TileSource {
   int start_, length_;               // of the next tile, from the first step of the sequence; steps of the sequence
 };
 
+// Takes results out of shared memory, where they lie in the place of u (and y in that of delta). A thread takes what it
+// is going to copy over, so that no barrier is needed in between.
+template <class Tile>
+class TileSink {
+  using T = typename Tile::T;
+  static constexpr int kVector = Tile::kVector, kSteps = Tile::kSteps;
+  static constexpr int kRowVectors = Tile::kBlockChannels / kVector, kRows = Tile::kThreads / kRowVectors;
+
+ public:
+  __device__ TileSink(const Rows<T>& out, const Rows<T>& y, bool vectorizable,
+                      const typename TileSource<Tile>::Where& where)
+      : out_stride_(out.step_stride),
+        y_stride_(y.step_stride),
+        vectorizable_(vectorizable),
+        has_y_(y),
+        start_(where.start - where.begin),
+        length_(where.end - where.begin) {
+    const int column = static_cast<int>(threadIdx.x) % kRowVectors * kVector;
+    const int64_t channel = where.first_channel + column;
+    const int row = where.start + static_cast<int>(threadIdx.x) / kRowVectors;
+    count_ = max(0, min(where.channels - column, kVector));
+    out_ = out.row(where.batch, row) + channel;
+    y_ = y ? y.row(where.batch, row) + channel : nullptr;
+  }
+
+  // Of the next tile.
+  __device__ void store(const TileStage<Tile>& stage) {
+    const int from = static_cast<int>(threadIdx.x) / kRowVectors * Tile::kBlockChannels +
+                     static_cast<int>(threadIdx.x) % kRowVectors * kVector;
+#pragma unroll
+    for (int first = 0; first < kSteps; first += kRows) {
+      const int row = first + static_cast<int>(threadIdx.x) / kRowVectors;
+      if (kSteps < kRows && row >= kSteps) break;
+      if (static_cast<unsigned>(start_ + row) >= static_cast<unsigned>(length_)) continue;
+      store_vector_of(out_ + first * out_stride_, stage.u + from + first * Tile::kBlockChannels);
+      if (has_y_) store_vector_of(y_ + first * y_stride_, stage.delta + from + first * Tile::kBlockChannels);
+    }
+    start_ += kSteps;
+    out_ += kSteps * out_stride_;
+    if (has_y_) y_ += kSteps * y_stride_;
+  }
+
+ private:
+  __device__ void store_vector_of(T* to, const T* from) const {
+    if (vectorizable_ && count_ == kVector) {
+      store_vector(to, load_vector(from));
+    } else {
+#pragma unroll
+      for (int i = 0; i < kVector; ++i) {
+        if (i < count_) to[i] = from[i];
+      }
+    }
+  }
+
+  T *out_, *y_;  // of this thread's first row of the next tile
+  int64_t out_stride_, y_stride_;
+  bool vectorizable_, has_y_;
+  int start_, length_, count_;  // as in TileSource
+};
+
 }  // namespace statespace::cuda::selective_scan

@@ -25,6 +25,9 @@ interface Setup extends Size {
   readonly C?: Projection;
   readonly deltaSoftplus?: boolean;
   readonly returnLastState?: boolean;
+  /** Parts of the time that are scanned at once, where the device does that. */
+  readonly timeChunks?: number;
+  readonly checkpointEvery?: number;
   /** Boundaries of packed sequences; the batch is 1. */
   readonly packed?: readonly number[];
 }
@@ -56,13 +59,15 @@ function inputs(setup: Setup): ReturnType<Case["inputs"]> {
 }
 
 function scan(name: string, setup: Setup, dtypes: Case["dtypes"] = float32): Case {
-  const { batch, length, channels, states, deltaSoftplus, returnLastState, cost } = setup;
+  const { batch, length, channels, states, deltaSoftplus, returnLastState, timeChunks, checkpointEvery, cost } = setup;
   return {
     name: `${name}, batch ${batch}, length ${length}, channels ${channels}, states ${states}`,
     inputs: () => inputs(setup),
     options: {
       ...(deltaSoftplus !== undefined && { deltaSoftplus }),
       ...(returnLastState !== undefined && { returnLastState }),
+      ...(timeChunks !== undefined && { timeChunks }),
+      ...(checkpointEvery !== undefined && { checkpointEvery }),
     },
     gradients: ["u", "delta", "A", "B", "C", ...(setup.with ?? [])],
     dtypes,
@@ -80,6 +85,127 @@ function boundaries(length: number): number[] {
 }
 
 const all = ["D", "z", "deltaBias", "initialState"] as const;
+const splitWith = { deltaSoftplus: true, returnLastState: true } as const;
+
+/** Time in chunks: every kernel there is for that, and cuts at, beside and between the ends of sequences. */
+const split: Case[] = [
+  scan(
+    "split",
+    { batch: 2, length: 250, channels: 35, states: 16, with: all, ...splitWith, timeChunks: 4, cost: "small" },
+    everyFloat,
+  ),
+  scan("split at every checkpoint", {
+    batch: 1,
+    length: 100,
+    channels: 4,
+    states: 5,
+    with: all,
+    ...splitWith,
+    timeChunks: 100,
+    checkpointEvery: 5,
+    cost: "small",
+  }),
+  scan("split, groups", {
+    batch: 1,
+    length: 130,
+    channels: 6,
+    states: 33,
+    B: "grouped",
+    C: "grouped",
+    with: all,
+    ...splitWith,
+    timeChunks: 3,
+    cost: "small",
+  }),
+  scan("split, fixed B and C", {
+    batch: 2,
+    length: 97,
+    channels: 3,
+    states: 20,
+    B: "fixed",
+    C: "fixed",
+    with: all,
+    ...splitWith,
+    timeChunks: 3,
+    checkpointEvery: 16,
+    cost: "small",
+  }),
+  scan("split, fixed C", {
+    batch: 1,
+    length: 64,
+    channels: 3,
+    states: 4,
+    C: "fixed",
+    timeChunks: 2,
+    cost: "small",
+  }),
+  scan("split, more states than a launch takes", {
+    batch: 1,
+    length: 70,
+    channels: 2,
+    states: 70,
+    with: all,
+    ...splitWith,
+    timeChunks: 2,
+    cost: "small",
+  }),
+  scan(
+    "split, packed",
+    {
+      batch: 1,
+      length: 200,
+      channels: 5,
+      states: 16,
+      with: all,
+      ...splitWith,
+      timeChunks: 7,
+      cost: "small",
+      packed: [0, 0, 1, 32, 32, 64, 70, 71, 199, 200, 200],
+    },
+    everyFloat,
+  ),
+  scan("split, one packed sequence", {
+    batch: 1,
+    length: 129,
+    channels: 1,
+    states: 2,
+    with: all,
+    ...splitWith,
+    timeChunks: 4,
+    cost: "small",
+    packed: [0, 129],
+  }),
+  // What the plan chooses.
+  scan("long, few channels", {
+    batch: 1,
+    length: 1000,
+    channels: 8,
+    states: 16,
+    with: all,
+    ...splitWith,
+    cost: "large",
+  }),
+  scan("long, packed", {
+    batch: 1,
+    length: 2048,
+    channels: 2,
+    states: 16,
+    with: all,
+    ...splitWith,
+    cost: "large",
+    packed: [0, 300, 1900, 2048],
+  }),
+  scan("long, in one piece", {
+    batch: 1,
+    length: 1000,
+    channels: 2,
+    states: 16,
+    with: all,
+    ...splitWith,
+    timeChunks: 1,
+    cost: "large",
+  }),
+];
 
 const cases: Case[] = [
   ...sizes(0).map((size) => scan("plain", { ...size, batch: 1 })),
@@ -127,6 +253,7 @@ const cases: Case[] = [
     C: "fixed",
     cost: "small",
   }),
+  ...split,
   // The shape of Mamba-130M at batch 8.
   {
     ...scan("benchmark", {

@@ -20,6 +20,9 @@ export interface SelectiveScanInputs {
 export interface SelectiveScanOptions {
   deltaSoftplus?: boolean;
   returnLastState?: boolean;
+  /** How kernels go about it; the definition does not depend on them. */
+  timeChunks?: number;
+  checkpointEvery?: number;
 }
 
 export interface SelectiveScanOutputs {

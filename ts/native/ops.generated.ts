@@ -19,13 +19,14 @@ export interface Kernels<T> {
    * - deltaSoftplus: apply softplus to delta + deltaBias
    * - save: write what the backward pass needs: y and checkpoints
    * - checkpointEvery: steps from one kept state to the next
+   * - timeChunks: parts of the time that a GPU may scan at once: 1 for the bits of step by step, 0 lets it choose
    * - out (result): [batch, length, dim], same
    * - y (result): [batch, length, dim], same
    * - lastState (result): [sequences, dim, states], float32
    * - checkpoints (result): [batch, chunks, states, dim], float32
    */
   selectiveScanForward(
-    args: { u: T; delta: T; A: T; B?: T | null | undefined; C?: T | null | undefined; fixedB?: T | null | undefined; fixedC?: T | null | undefined; D?: T | null | undefined; z?: T | null | undefined; deltaBias?: T | null | undefined; initialState?: T | null | undefined; cuSeqlens?: T | null | undefined; deltaSoftplus: boolean; save: boolean; checkpointEvery: number },
+    args: { u: T; delta: T; A: T; B?: T | null | undefined; C?: T | null | undefined; fixedB?: T | null | undefined; fixedC?: T | null | undefined; D?: T | null | undefined; z?: T | null | undefined; deltaBias?: T | null | undefined; initialState?: T | null | undefined; cuSeqlens?: T | null | undefined; deltaSoftplus: boolean; save: boolean; checkpointEvery: number; timeChunks: number },
     into?: { out?: T | undefined; y?: T | undefined; lastState?: T | undefined; checkpoints?: T | undefined },
   ): { out: T; y: T | null; lastState: T; checkpoints: T | null };
   /**
@@ -47,6 +48,7 @@ export interface Kernels<T> {
    * - dlastState: [sequences, dim, states], float32
    * - deltaSoftplus: as in forward
    * - checkpointEvery: as in forward
+   * - timeChunks: as in forward
    * - du (result): [batch, length, dim], same
    * - ddelta (result): [batch, length, dim], same
    * - dA (result): [dim, states], float32
@@ -60,7 +62,7 @@ export interface Kernels<T> {
    * - dinitialState (result): [sequences, dim, states], float32
    */
   selectiveScanBackward(
-    args: { dout: T; u: T; delta: T; A: T; B?: T | null | undefined; C?: T | null | undefined; fixedB?: T | null | undefined; fixedC?: T | null | undefined; D?: T | null | undefined; z?: T | null | undefined; deltaBias?: T | null | undefined; initialState?: T | null | undefined; cuSeqlens?: T | null | undefined; y?: T | null | undefined; checkpoints: T; dlastState?: T | null | undefined; deltaSoftplus: boolean; checkpointEvery: number },
+    args: { dout: T; u: T; delta: T; A: T; B?: T | null | undefined; C?: T | null | undefined; fixedB?: T | null | undefined; fixedC?: T | null | undefined; D?: T | null | undefined; z?: T | null | undefined; deltaBias?: T | null | undefined; initialState?: T | null | undefined; cuSeqlens?: T | null | undefined; y?: T | null | undefined; checkpoints: T; dlastState?: T | null | undefined; deltaSoftplus: boolean; checkpointEvery: number; timeChunks: number },
     into?: { du?: T | undefined; ddelta?: T | undefined; dA?: T | undefined; dB?: T | undefined; dC?: T | undefined; dfixedB?: T | undefined; dfixedC?: T | undefined; dD?: T | undefined; dz?: T | undefined; ddeltaBias?: T | undefined; dinitialState?: T | undefined },
   ): { du: T; ddelta: T; dA: T; dB: T | null; dC: T | null; dfixedB: T | null; dfixedC: T | null; dD: T | null; dz: T | null; ddeltaBias: T | null; dinitialState: T | null };
   /**

@@ -24,6 +24,7 @@ interface Inputs {
 
 interface Attributes {
   checkpointEvery: number;
+  timeChunks: number;
   /** Forget the convolution's output and delta, and compute them again on the way back. */
   recompute: boolean;
 }
@@ -69,7 +70,7 @@ const convolve = (
   });
 
 const op = differentiable("mambaInner", {
-  forward(inputs: Inputs, { checkpointEvery, recompute }: Attributes, _wanted, recorded) {
+  forward(inputs: Inputs, { checkpointEvery, timeChunks, recompute }: Attributes, _wanted, recorded) {
     const sizes = sizesOf(inputs);
     const x = sliceView(inputs.xz, 2, 0, sizes.inner);
     const z = sliceView(inputs.xz, 2, sizes.inner, 2 * sizes.inner);
@@ -90,6 +91,7 @@ const op = differentiable("mambaInner", {
       deltaSoftplus: true,
       save: recorded,
       checkpointEvery,
+      timeChunks,
     });
     for (const t of [x, z, dt, B, C]) t.dispose();
     const keep = recorded && !recompute;
@@ -100,7 +102,7 @@ const op = differentiable("mambaInner", {
     };
   },
 
-  backward({ out: dout, convState: dfinalState, scanState: dlastState }, saved, { checkpointEvery }) {
+  backward({ out: dout, convState: dfinalState, scanState: dlastState }, saved, { checkpointEvery, timeChunks }) {
     const sizes = sizesOf(saved);
     const { xz, convWeight, convBias, xProjection, dtProjection, dtBias, A, D, convState, scanState } = saved;
     const { inner } = sizes;
@@ -131,6 +133,7 @@ const op = differentiable("mambaInner", {
         dlastState,
         deltaSoftplus: true,
         checkpointEvery,
+        timeChunks,
       },
       { dz: sliceView(dxz, 2, inner, 2 * inner), dB: into.B, dC: into.C },
     );
@@ -176,6 +179,8 @@ export interface MambaInnerOptions {
   scanState?: Tensor | null | undefined;
   /** Steps from one kept state of the scan to the next, 32 by default. */
   checkpointEvery?: number | undefined;
+  /** Parts of the time that a GPU scans at once, as in `selectiveScan`. */
+  timeChunks?: number | undefined;
   /** Keep less for backward: two tensors of (batch, length, inner) fewer, for one more convolution and projection. */
   recompute?: boolean | undefined;
 }
@@ -208,6 +213,10 @@ export function mambaInner(
       convState: options.convState && cast(options.convState, xz.dtype),
       scanState: float32(options.scanState),
     },
-    { checkpointEvery: options.checkpointEvery ?? 32, recompute: options.recompute ?? false },
+    {
+      checkpointEvery: options.checkpointEvery ?? 32,
+      timeChunks: options.timeChunks ?? 0,
+      recompute: options.recompute ?? false,
+    },
   );
 }

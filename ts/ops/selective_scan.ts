@@ -27,6 +27,7 @@ interface Inputs {
 interface Attributes {
   deltaSoftplus: boolean;
   checkpointEvery: number;
+  timeChunks: number;
 }
 
 const op = differentiable("selectiveScan", {
@@ -82,6 +83,12 @@ export interface SelectiveScanOptions {
   cuSeqlens?: Tensor | null | undefined;
   /** Steps from one kept state to the next; fewer is faster on the way back and takes more memory. */
   checkpointEvery?: number | undefined;
+  /**
+   * Parts of the time that a GPU scans at once. By default (0) as many as keep it busy, which is one unless there are few
+   * channels and sequences. The results of several parts are as exact, but not to the last bit those of one; 1 gives the
+   * same bits in batches of every size, in pieces with `initialState`, and token by token. The CPU takes time as a whole.
+   */
+  timeChunks?: number | undefined;
 }
 
 // B and C as the kernels want them: (batch, length, groups, state) per step, or (channels, state) fixed.
@@ -166,7 +173,11 @@ export function selectiveScan(
       initialState: float32(options.initialState),
       cuSeqlens: options.cuSeqlens,
     },
-    { deltaSoftplus: options.deltaSoftplus ?? false, checkpointEvery: options.checkpointEvery ?? 32 },
+    {
+      deltaSoftplus: options.deltaSoftplus ?? false,
+      checkpointEvery: options.checkpointEvery ?? 32,
+      timeChunks: options.timeChunks ?? 0,
+    },
   );
   if (options.returnLastState) return { out, lastState };
   return out;

@@ -74,6 +74,7 @@ function runForward(given: Tensors): Tensors {
     deltaSoftplus: true,
     save: true,
     checkpointEvery,
+    timeChunks: 0,
   });
   return { out: made.out, y: made.y as Tensor, lastState: made.lastState, checkpoints: made.checkpoints as Tensor };
 }
@@ -205,6 +206,7 @@ const backward: KernelBench = {
       dout,
       deltaSoftplus: true,
       checkpointEvery,
+      timeChunks: 0,
     });
     return Object.fromEntries(Object.entries(g).filter(([, t]) => t !== null)) as Tensors;
   },
