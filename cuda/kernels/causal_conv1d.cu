@@ -1,5 +1,6 @@
 // out[t, d] = act(bias[d] + sum over k < width of weight[d, k] x[t - width + 1 + k, d]), the window sliding in
 // registers.
+#include "cuda/kernels/boundaries.h"
 #include "cuda/kernels/causal_conv1d.cuh"
 
 namespace statespace::cuda {
@@ -123,6 +124,7 @@ void launch_forward(const CausalConv1dForward& op, Context& context) {
 
 template <>
 void run(const CausalConv1dForward& op, Context& context) {
+  check_boundaries(op.cu_seqlens, op.x.dim(1), context);
   for_floating_type(op.x.dtype, [&]<typename T>(std::type_identity<T>) {
     if (op.weight.dim(1) <= kFewTaps) {
       launch_forward<T, kFewTaps, sizeof(T) == 2 ? 8 : 4>(op, context);
