@@ -19,6 +19,7 @@ struct Floats {
   Floats() = default;
   Floats(const Tensor& tensor) : data(tensor.data), dtype(tensor.dtype) {}
   __host__ __device__ Floats(float* data) : data(data) {}
+  Floats(void* data, DType dtype) : data(data), dtype(dtype) {}
 
   __device__ explicit operator bool() const { return data != nullptr; }
   __device__ void* at(int64_t index) const {

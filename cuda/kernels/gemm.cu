@@ -25,11 +25,28 @@ int64_t choose_splits(const GemmArguments& arguments) {
   return std::max<int64_t>(1, std::min({kWantedBlocks / blocks, arguments.k / kLeastLength, kMaxSplits}));
 }
 
+// One thread per element.
+__global__ void narrow_kernel(const float* bias, Floats narrow, int64_t size) {
+  const int64_t i = global_thread();
+  if (i < size) store_float(narrow, i, bias[i]);
+}
+
+// A library's epilogue wants the bias in the type of a 16-bit result, whose rounding is as large as that of the bias.
+bool gemm_by_library(Gemm product, Context& context) {
+  if (product.k == 0 || !context.has_gemm_library()) return false;
+  if (product.bias && static_cast<DType>(product.c_type) != DType::float32) {
+    Floats narrow(context.scratch_bytes(2 * static_cast<size_t>(product.n)), static_cast<DType>(product.c_type));
+    launch_each(narrow_kernel, product.n, context, product.bias, narrow, product.n);
+    product.narrow_bias = narrow.data;
+  }
+  return context.gemm(product);
+}
+
 }  // namespace
 
 void gemm(const Gemm& product, Context& context) {
   if (product.m * product.n * product.batch == 0) return;
-  if (product.k > 0 && context.gemm(product)) return;
+  if (gemm_by_library(product, context)) return;
   GemmArguments arguments;
   arguments.m = product.m;
   arguments.n = product.n;

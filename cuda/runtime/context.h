@@ -7,14 +7,14 @@
 
 namespace statespace::cuda {
 
-// What is wrong with a value: an id outside a table; a boundary of packed sequences that is not 0 though the first, lies
-// before the previous one, or is not the length though the last.
+// What is wrong with a value: an id outside a table; a boundary of packed sequences that is not 0 though the first,
+// lies before the previous one, or is not the length though the last.
 enum FaultKind : int { kNoFault, kIndexFault, kFirstBoundaryFault, kBoundaryOrderFault, kLastBoundaryFault };
 
 // Written by a kernel that meets a bad value; read by the stream, which reports it.
 struct DeviceFault {
-  int raised;  // a FaultKind
-  int op;      // number of the op in AllOps, filled in by the stream
+  int raised;              // a FaultKind
+  int op;                  // number of the op in AllOps, filled in by the stream
   long long value, limit;  // of a boundary: what it is, and what it had to be or to reach
   long long position;      // of a boundary
 };
@@ -48,10 +48,12 @@ class Context {
     int64_t a_row, a_column, b_row, b_column, ldc;
     int a_type, b_type, c_type;  // DType values
     const float* bias;           // added to every row, or null
+    const void* narrow_bias;     // the same in the type of c, where that is 16 bits wide and a library wants it so
     bool accumulate;
     int64_t batch, a_batch, b_batch, c_batch;  // number of products, and strides between them
   };
   virtual bool gemm(const Gemm&) { return false; }
+  virtual bool has_gemm_library() { return false; }
 };
 
 // Scratch taken meanwhile goes back at the end, for ops that call others in a loop.

@@ -93,6 +93,11 @@ Operand transpose_of(int64_t rows, int64_t columns, int64_t row_stride, int64_t 
   return {false, kOpN, 0, 0, 0};
 }
 
+// The bias in the type of the result, which the library's epilogue takes it to have.
+const void* bias_of(const Context::Gemm& p) {
+  return static_cast<DType>(p.c_type) == DType::float32 ? p.bias : p.narrow_bias;
+}
+
 void require(Status status, const char* what) {
   if (status != kSuccess) {
     throw Error("ERR_DEVICE", std::string(what) + " failed with status " + std::to_string(status));
@@ -151,7 +156,7 @@ bool CublasLt::gemm(const Context::Gemm& p, Context& context) {
                    p.b_column,
                    p.ldc,
                    p.a_type + 8 * p.b_type + 64 * p.c_type,
-                   p.bias != nullptr,
+                   (p.bias != nullptr) + (bias_of(p) != nullptr),
                    p.accumulate,
                    p.batch,
                    batched ? p.a_batch : 0,
@@ -168,7 +173,9 @@ bool CublasLt::gemm(const Context::Gemm& p, Context& context) {
   const Plan& plan = found->second;
   if (!plan.desc) return false;
 
-  if (p.bias) require(api_.matmul_desc_set(plan.desc, kDescBiasPointer, &p.bias, sizeof(p.bias)), "cublasLt bias");
+  if (const void* bias = bias_of(p)) {
+    require(api_.matmul_desc_set(plan.desc, kDescBiasPointer, &bias, sizeof(bias)), "cublasLt bias");
+  }
   const float alpha = 1, beta = p.accumulate ? 1 : 0;
   void* workspace = plan.workspace_bytes ? context.scratch_bytes(plan.workspace_bytes) : nullptr;
   require(api_.matmul(handle_, plan.desc, &alpha, p.b, plan.first, p.a, plan.second, &beta, p.c, plan.result, p.c,
@@ -185,7 +192,7 @@ CublasLt::Plan CublasLt::make_plan(const Context::Gemm& p, const Key& key) {
   const int64_t result_leading = p.m == 1 ? std::max(p.ldc, p.n) : p.ldc;
   if (p.a_type != p.b_type || in_type < 0 || out_type < 0) return {};
   if (in_type == kR32F && out_type != kR32F) return {};
-  if (p.bias && out_type != kR32F) return {};
+  if (p.bias && !bias_of(p)) return {};
   if (!first.valid || !second.valid || result_leading < p.n) return {};
 
   Plan plan;
@@ -197,7 +204,7 @@ CublasLt::Plan CublasLt::make_plan(const Context::Gemm& p, const Key& key) {
   set_desc(kDescTransB, static_cast<int32_t>(second.operation));
   if (p.bias) {
     set_desc(kDescEpilogue, static_cast<uint32_t>(kEpilogueBias));
-    set_desc(kDescBiasPointer, p.bias);
+    set_desc(kDescBiasPointer, bias_of(p));
   }
   auto make_layout = [&](MatrixLayout** layout, int type, int64_t rows, int64_t columns, int64_t leading,
                          int64_t batch_stride) {

@@ -29,8 +29,8 @@ class CublasLt {
   // Null when there is no library; the device must be current.
   static std::unique_ptr<CublasLt> open(const CublasLtLibrary& library);
 
-  // False when the library does not take this problem: a bias goes with a float32 result only, and each operand needs
-  // one dense axis. The workspace is scratch of `context`.
+  // False when the library does not take this problem: a bias has to have the type of the result, and each operand
+  // needs one dense axis. The workspace is scratch of `context`.
   bool gemm(const Context::Gemm& problem, Context& context);
 
  private:

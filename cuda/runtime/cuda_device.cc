@@ -45,8 +45,11 @@ class CudaDevice::OpContext final : public Context {
   size_t scratch_count() const override { return scratch_.size(); }
   void keep_scratch(size_t count) override { give_back(count); }
   bool gemm(const Gemm& problem) override {
+    return has_gemm_library() && device_.cublaslt_->gemm(problem, *this);
+  }
+  bool has_gemm_library() override {
     device_.open_cublaslt();
-    return device_.cublaslt_ && device_.cublaslt_->gemm(problem, *this);
+    return device_.cublaslt_ != nullptr;
   }
 
  private:

@@ -56,7 +56,7 @@ struct Matrix {
 struct Case {
   int64_t m, n, k, products;
   DType in, out;
-  bool a_transposed, b_transposed, with_bias, accumulate;
+  bool a_transposed, b_transposed, with_bias, narrow_bias, accumulate;
 };
 
 // Products of small multiples of 1/8 are exact in float32, so only the rounding of the result may differ.
@@ -65,18 +65,23 @@ bool agrees(CublasLt& library, const Case& c) {
   Matrix y(c.out, c.m, c.n, false, 2, c.products);
   const Matrix before = y;
   std::vector<float> bias(static_cast<size_t>(c.n));
-  for (size_t i = 0; i < bias.size(); ++i) bias[i] = static_cast<float>(i % 5);
+  Matrix narrow_bias(c.out, 1, c.n, false, 0, 1);
+  for (size_t i = 0; i < bias.size(); ++i) {
+    bias[i] = static_cast<float>(i % 5);
+    narrow_bias.set(static_cast<int64_t>(i), bias[i]);
+  }
   Context::Gemm gemm = {};
   gemm.m = c.m, gemm.n = c.n, gemm.k = c.k;
   gemm.a = a.bytes.data(), gemm.b = b.bytes.data(), gemm.c = y.bytes.data();
   gemm.a_row = a.row, gemm.a_column = a.column, gemm.b_row = b.row, gemm.b_column = b.column, gemm.ldc = y.row;
   gemm.a_type = gemm.b_type = static_cast<int>(c.in), gemm.c_type = static_cast<int>(c.out);
   gemm.bias = c.with_bias ? bias.data() : nullptr;
+  gemm.narrow_bias = c.narrow_bias ? narrow_bias.bytes.data() : nullptr;
   gemm.accumulate = c.accumulate;
   gemm.batch = c.products, gemm.a_batch = a.batch, gemm.b_batch = b.batch, gemm.c_batch = y.batch;
   HostContext context;
   const bool taken = library.gemm(gemm, context);
-  if (c.with_bias && c.out != DType::float32) return !taken;
+  if (c.with_bias && !c.narrow_bias && c.out != DType::float32) return !taken;
   if (!taken) return false;
   Matrix expected = before;
   for (int64_t z = 0; z < c.products; ++z) {
@@ -105,9 +110,11 @@ int multiply(CublasLt& library) {
   const int64_t sizes[][4] = {{5, 7, 9, 1}, {1, 8, 16, 1}, {6, 1, 4, 1}, {4, 3, 1, 1}, {1, 1, 1, 1}, {4, 6, 5, 3}};
   for (const auto& type : types) {
     for (const auto& size : sizes) {
-      for (int flags = 0; flags < 16; ++flags) {
-        const Case c = {size[0], size[1],          size[2],          size[3],          type[0],
-                        type[1], (flags & 1) != 0, (flags & 2) != 0, (flags & 4) != 0, (flags & 8) != 0};
+      for (int flags = 0; flags < 32; ++flags) {
+        const bool with_bias = (flags & 4) != 0, narrow_bias = (flags & 16) != 0;
+        if (narrow_bias && (!with_bias || type[1] == DType::float32)) continue;
+        const Case c = {size[0],          size[1],          size[2],   size[3],     type[0],         type[1],
+                        (flags & 1) != 0, (flags & 2) != 0, with_bias, narrow_bias, (flags & 8) != 0};
         ++count;
         if (agrees(library, c)) continue;
         ++failed;

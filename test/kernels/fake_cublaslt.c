@@ -8,13 +8,13 @@
 #define FAKE_VERSION 130000
 #endif
 
-enum { kSuccess = 0, kInvalidValue = 7, kNotSupported = 15 };
+enum { kSuccess = 0, kInvalidValue = 7 };
 enum { kR32F = 0, kR16F = 2, kR16BF = 14 };
 
 typedef struct {
   int32_t transpose_a, transpose_b;
   uint32_t epilogue;
-  const float* bias;
+  const void* bias;  // of the type of the result
 } Desc;
 typedef struct {
   int type;
@@ -115,7 +115,6 @@ int cublasLtMatmulAlgoGetHeuristic(void* handle, Desc* desc, Layout* a, Layout* 
   (void)handle, (void)preference;
   *got = 0;
   if (wanted < 1 || c != d || sizes_differ(desc, a, b, c)) return kInvalidValue;
-  if (desc->epilogue == 4 && d->type != kR32F) return kNotSupported;
   memset(results, 0, sizeof(Result));
   results->workspace_bytes = 1024;
   *got = 1;
@@ -163,7 +162,7 @@ int cublasLtMatmul(void* handle, Desc* desc, const float* alpha, const void* a, 
         const int64_t at_c = z * lc->stride + i + j * lc->leading;
         float value = *alpha * sum;
         if (*beta != 0) value += *beta * load(c, lc->type, at_c);
-        if (desc->epilogue == 4) value += desc->bias[i];
+        if (desc->epilogue == 4) value += load(desc->bias, ld->type, i);
         store(d, ld->type, at_c, value);
       }
     }

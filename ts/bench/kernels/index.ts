@@ -5,6 +5,8 @@ import { causalConv1d } from "./causal_conv1d.ts";
 import { crossEntropy } from "./cross_entropy.ts";
 import { embeddingBackward } from "./embedding.ts";
 import { linear } from "./linear.ts";
+import { linearCrossEntropy } from "./linear_cross_entropy.ts";
+import { mambaStep } from "./mamba_step.ts";
 import { models } from "./models.ts";
 import { rmsNorm } from "./rms_norm.ts";
 import { selectiveScan } from "./selective_scan.ts";
@@ -16,8 +18,10 @@ export const benches: readonly Bench[] = [
   ...rmsNorm,
   linear,
   ...crossEntropy,
+  linearCrossEntropy,
   adamw,
   selectiveStateUpdate,
+  mambaStep,
   embeddingBackward,
   ...models,
 ];
