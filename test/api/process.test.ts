@@ -213,6 +213,8 @@ describe("recording", () => {
     };
     expect(code(() => Tensor.from([1], [1], { device: "cpu" }))).to.equal("ERR_RECORDING");
     expect(code(() => record(() => x, "cpu"))).to.equal("ERR_RECORDING");
+    expect(code(() => ops.dropout(x, 0.5))).to.equal("ERR_RECORDING");
+    expect(code(() => ops.dropout(x, 0.5, { seed: 1 }))).to.equal("none");
     using y = ops.exp(x);
     expect(await y.item()).to.be.closeTo(Math.E, 1e-5);
   });

@@ -67,6 +67,16 @@ describe("a run's folder", () => {
     expect(readdirSync(run).filter((name) => name.endsWith(".tmp"))).deep.equal([]);
   });
 
+  it("is cleaned of what a killed process left half written", async () => {
+    const run = join(folder, "left");
+    await runTiny(text, { steps: 2, checkpoint: { folder: run } });
+    const left = [".latest.123-0123456789ab.tmp", "checkpoint-00000009.tmp"];
+    for (const name of left) writeFileSync(join(run, name), "");
+    writeFileSync(join(run, "mine.tmp"), "");
+    await runTiny(text, { steps: 3, checkpoint: { folder: run }, resume: true });
+    expect(readdirSync(run).filter((name) => name.endsWith(".tmp"))).deep.equal(["mine.tmp"]);
+  });
+
   it("belongs to one process at a time", async () => {
     const run = join(folder, "locked");
     const child = spawnRun(text, run);

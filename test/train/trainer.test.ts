@@ -194,6 +194,7 @@ describe("Trainer", () => {
       { precision: "float8" },
       { warmupSteps: 99 },
       { resume: true },
+      { record: 1 },
       { evaluateEvery: Number.NaN },
     ]) {
       const make = (): unknown => new Trainer(model, { data, steps: 10, ...(wrong as object) });

@@ -33,6 +33,9 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/** Whether a file name is that of a file which `writeFileAtomic` did not complete: its process was killed, or goes on. */
+export const isTemporary = (name: string): boolean => /^\..+\.\d+-[0-9a-f]{12}\.tmp$/.test(name);
+
 /**
  * Writes a file so that a crash, a full disk or a failing `write` leaves what was there before. Folders are made.
  *

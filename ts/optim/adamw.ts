@@ -3,11 +3,12 @@ import { noGrad } from "../autograd/mode.ts";
 import { makeError } from "../native/errors.ts";
 import { Module } from "../nn/module.ts";
 import { parameterOptions } from "../nn/parameter.ts";
+import type { Device } from "../tensor/device.ts";
 import { kernels } from "../tensor/kernels.ts";
 import { scope } from "../tensor/scope.ts";
 import { denseStrides, Tensor, viewOf } from "../tensor/tensor.ts";
 import { written } from "../tensor/written.ts";
-import { type Bucket, type BucketSettings, FlatBucket, isDense, LooseBucket } from "./bucket.ts";
+import { type Bucket, type BucketSettings, FlatBucket, isDense, kept, LooseBucket } from "./bucket.ts";
 
 /** Options of `AdamW`; the defaults are PyTorch's but for the learning rate, which must be given. */
 export interface AdamWOptions {
@@ -92,6 +93,8 @@ export class AdamW implements Disposable {
   readonly betas: readonly [number, number];
   readonly eps: number;
   readonly #buckets: readonly (FlatBucket | LooseBucket)[];
+  /** A row for each bucket, of what `kernels.adamw` reads: a recorded step finds the values of its replay there. */
+  readonly #hyperparameters: readonly Tensor[];
   #steps = 0;
   #gradientScale: Tensor | null = null;
 
@@ -124,12 +127,24 @@ export class AdamW implements Disposable {
         ? rehome(parameters, list, settingsOf)
         : list.map(([name, tensor]) => new LooseBucket(name, tensor, settingsOf(tensor))),
     );
+    this.#hyperparameters = this.#buckets.map(({ parameter }) => kept(Tensor.zeros([9], { device: parameter.device })));
   }
 
   /** The flat tensors: reduce `gradient` of each over all processes before `step`. */
   get buckets(): readonly Bucket[] {
     for (const bucket of this.#buckets) bucket.gather();
     return this.#buckets;
+  }
+
+  /** @internal where the parameters of the first bucket live */
+  get device(): Device {
+    return (this.#buckets[0] as Bucket).parameter.device;
+  }
+
+  /** @internal whether `_endStep` is the same work each time, on one device: gradients have fixed places */
+  get isRecordable(): boolean {
+    const { device } = this;
+    return this.#buckets.every((bucket) => bucket instanceof FlatBucket && bucket.parameter.device === device);
   }
 
   /** Number of updates so far. */
@@ -145,21 +160,34 @@ export class AdamW implements Disposable {
 
   /** Updates every parameter from its gradient. Listed tensors without a gradient are left alone. */
   step(): void {
+    this._beginStep();
+    this._endStep();
+  }
+
+  /** @internal counts the step and uploads what changes from one to the next */
+  _beginStep(): void {
     check(Number.isFinite(this.lr) && this.lr >= 0, "lr", this.lr, "a finite number of at least 0");
     this.#steps++;
     const [b1, b2] = this.betas;
     const [c1, c2] = [1 - b1 ** this.#steps, 1 - b2 ** this.#steps];
+    scope(() => {
+      for (const [i, { lrScale, weightDecay }] of this.#buckets.entries()) {
+        const y = this.#hyperparameters[i] as Tensor;
+        const values = Float32Array.of(this.lr * lrScale, b1, 1 - b1, b2, 1 - b2, this.eps, weightDecay, c1, c2);
+        kernels.copy({ x: Tensor.from(values, [9], { device: y.device }), dtype: "float32" }, { y });
+      }
+    });
+  }
+
+  /** @internal the work of a step on the device, which may be recorded */
+  _endStep(): void {
     noGrad(() =>
       scope(() => {
-        for (const bucket of this.#buckets) {
+        for (const [i, bucket] of this.#buckets.entries()) {
           bucket.gather();
           if (!bucket.ready) continue;
-          const { parameter, gradient, m, v, lrScale, weightDecay } = bucket;
-          const hyperparameters = Tensor.from(
-            Float32Array.of(this.lr * lrScale, b1, 1 - b1, b2, 1 - b2, this.eps, weightDecay, c1, c2),
-            [9],
-            { device: parameter.device },
-          );
+          const { parameter, gradient, m, v } = bucket;
+          const hyperparameters = this.#hyperparameters[i] as Tensor;
           kernels.adamw({ parameter, gradient, m, v, hyperparameters, gradientScale: this.#gradientScale });
           for (const { tensor } of bucket.entries) written(tensor);
         }
@@ -223,7 +251,7 @@ export class AdamW implements Disposable {
   /** Frees moments and gradients; the parameters live on. */
   dispose(): void {
     this.#gradientScale?.dispose();
-    for (const bucket of this.#buckets) bucket.dispose();
+    for (const t of [...this.#buckets, ...this.#hyperparameters]) t.dispose();
   }
 
   [Symbol.dispose](): void {

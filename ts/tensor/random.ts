@@ -1,5 +1,6 @@
 // The random stream of this thread: a seed and the number of draws so far. Draw k with seed s is the same everywhere.
 import { makeError } from "../native/errors.ts";
+import { currentTrace } from "./written.ts";
 
 /** Where the generator stands; part of a checkpoint. */
 export interface RngState {
@@ -31,7 +32,14 @@ export function setRngState(saved: RngState): void {
 
 /** @internal the next draw of the stream, or the first of `seed` where one is given */
 export function nextDraw(seed?: number): { seed: number; offset: number } {
-  if (seed === undefined) return { seed: state.seed, offset: state.draws++ };
+  if (seed === undefined) {
+    if (currentTrace()) {
+      throw makeError("ERR_RECORDING", "random numbers are not possible while recording: a replay would repeat them", {
+        remedy: "draw them outside, or give a seed where the same numbers are wanted each time",
+      });
+    }
+    return { seed: state.seed, offset: state.draws++ };
+  }
   if (!Number.isSafeInteger(seed) || seed < 0) {
     throw makeError("ERR_ARGUMENT", `seed is ${seed}, expected a non-negative safe integer`);
   }

@@ -39,7 +39,8 @@ export class Recording<T> implements Disposable {
 }
 
 /**
- * Records the operations of `fn` on a device without running them. Reading and uploading inside throw ERR_RECORDING.
+ * Records the operations of `fn` on a device without running them. Reading, uploading, and
+ * random numbers without a seed of their own throw ERR_RECORDING.
  *
  * @example
  * const step = record(() => model.forward(input), device);

@@ -2,7 +2,7 @@
 // `latest` names the newest. A kill at any moment leaves the one before in place.
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { writeFileAtomic } from "../io/atomic.ts";
+import { isTemporary, writeFileAtomic } from "../io/atomic.ts";
 import { fileError } from "../io/errors.ts";
 
 const complete = /^checkpoint-(\d+)(\.replaced)?$/;
@@ -50,7 +50,8 @@ export async function latestCheckpoint(folder: string): Promise<string | null> {
 export async function cleanCheckpoints(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => [] as string[]);
   for (const name of names) {
-    if (/^checkpoint-\d+\.tmp$/.test(name)) await rm(join(folder, name), { recursive: true, force: true });
+    const isHalfDone = /^checkpoint-\d+\.tmp$/.test(name) || isTemporary(name);
+    if (isHalfDone) await rm(join(folder, name), { recursive: true, force: true });
   }
 }
 

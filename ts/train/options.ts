@@ -56,6 +56,11 @@ export interface TrainerOptions {
   resume?: boolean | "auto" | undefined;
   /** "float32" by default. */
   precision?: Precision | undefined;
+  /**
+   * Make the second and later updates as replays of a recording, a CUDA graph on a GPU, if the model allows it: one whose
+   * loss reads, uploads or draws random numbers (dropout) is run operation by operation. True by default.
+   */
+  record?: boolean | undefined;
   /** Called every so many steps; the text goes into the metrics. */
   sample?: { every: number; generate: (step: number) => Promise<string> } | undefined;
   /** Aborting finishes the step, saves a checkpoint, and rejects with the signal's reason. */
@@ -75,6 +80,7 @@ export interface Resolved {
   checkpoint: (CheckpointOptions & { every: number; keep: number }) | undefined;
   resume: boolean | "auto";
   precision: Precision;
+  record: boolean;
   sample: { every: number; generate: (step: number) => Promise<string> } | undefined;
   signal: AbortSignal | undefined;
 }
@@ -110,11 +116,13 @@ function peakRate({ optimizer, lr }: TrainerOptions): number {
 
 /** @internal */
 export function resolve(options: TrainerOptions): Resolved {
-  const { data, clipNorm = 1, resume = false, precision = "float32", sample, signal, checkpoint } = options;
+  const { data, clipNorm = 1, resume = false, precision = "float32", record = true } = options;
+  const { sample, signal, checkpoint } = options;
   if (typeof data?.batch !== "function") refuse("data", data, "a Dataset, as textDataset gives it");
   const steps = positiveInteger("steps", options.steps);
   if (clipNorm !== null && !(clipNorm > 0)) refuse("clipNorm", clipNorm, "a number above 0, or null");
   if (!["float32", "bfloat16", "float16"].includes(precision)) refuse("precision", precision, "float32 or bfloat16");
+  if (typeof record !== "boolean") refuse("record", record, "true or false");
   if (![true, false, "auto"].includes(resume)) refuse("resume", resume, 'true, false or "auto"');
   if (resume === true && !checkpoint) refuse("checkpoint", checkpoint, "a folder to resume from");
   const evaluateEvery =
@@ -138,6 +146,7 @@ export function resolve(options: TrainerOptions): Resolved {
     },
     resume,
     precision,
+    record,
     sample,
     signal,
   };

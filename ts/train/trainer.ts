@@ -1,10 +1,6 @@
 // The training loop: work is enqueued ahead of its results, so that neither side waits for the other.
 import { makeError } from "../native/errors.ts";
-import { scale } from "../ops/binary.ts";
 import type { AdamW } from "../optim/adamw.ts";
-import { clipGradNorm } from "../optim/clip.ts";
-import { scope } from "../tensor/scope.ts";
-import { Tensor } from "../tensor/tensor.ts";
 import { cleanCheckpoints, latestCheckpoint, saveCheckpoint } from "./checkpoint.ts";
 import type { Batch } from "./data.ts";
 import { evaluate } from "./evaluate.ts";
@@ -12,6 +8,7 @@ import { RunLock } from "./lock.ts";
 import { MetricsFile, type MetricsRow } from "./metrics.ts";
 import { optimizerOf, type Resolved, resolve, type TrainableModel, type TrainerOptions } from "./options.ts";
 import { loadTrainingState, saveTrainingState } from "./training_state.ts";
+import { Update } from "./update.ts";
 
 /** What is known of one update. */
 export type StepResult = MetricsRow;
@@ -125,11 +122,12 @@ export class Trainer implements AsyncIterable<StepResult> {
     const { steps, signal, checkpoint } = this.#options;
     const log = new StepLog(this.#tokensPerStep, metrics);
     const waiting: Promise<StepResult>[] = [];
+    const update = new Update(this.model, this.optimizer, this.#options);
     this.model.train();
     let batches = this.#read();
     try {
       while (this.#step < steps && !signal?.aborted) {
-        const reading = this.#enqueue(await batches);
+        const reading = this.#enqueue(update, await batches);
         if (this.#step < steps) batches = this.#read();
         const extras = await this.#extras();
         waiting.push(log.add(this.#step, reading, extras));
@@ -149,6 +147,7 @@ export class Trainer implements AsyncIterable<StepResult> {
       if (this.#step < steps) signal?.throwIfAborted();
     } finally {
       batches.catch(() => {});
+      update[Symbol.dispose]();
       const settled = await Promise.allSettled(waiting);
       // Left early by the caller: what was done is kept, unless it is broken.
       if (settled.length > 0 && settled.every(({ status }) => status === "fulfilled")) await this.#save();
@@ -170,32 +169,15 @@ export class Trainer implements AsyncIterable<StepResult> {
   }
 
   /** Enqueues one update. */
-  #enqueue(batches: readonly Batch[]): Reading {
-    const { lr, schedule, clipNorm } = this.#options;
-    const { model, optimizer } = this;
-    const device = optimizer.buckets[0]?.parameter.device;
+  #enqueue(update: Update, batches: readonly Batch[]): Reading {
+    const { lr, schedule } = this.#options;
     const learningRate = lr * schedule(this.#step);
-    const reading = scope(() => {
-      const losses: Promise<number>[] = [];
-      for (const { ids, targets, rows, length } of batches) {
-        scope(() => {
-          const [x, y] = [ids, targets].map((values) => Tensor.from(values, [rows, length], { device }));
-          const loss = model.loss(x as Tensor, y as Tensor);
-          losses.push(loss.item());
-          (batches.length === 1 ? loss : scale(loss, 1 / batches.length)).backward();
-        });
-      }
-      const norm = clipGradNorm(optimizer, clipNorm ?? Number.POSITIVE_INFINITY).item();
-      optimizer.lr = learningRate;
-      optimizer.step();
-      optimizer.zeroGrad();
-      const loss = Promise.all(losses).then((all) => all.reduce((a, b) => a + b, 0) / all.length);
-      return { loss, norm, learningRate, finished: loss.then(() => performance.now()) };
-    });
-    for (const promise of [reading.loss, reading.norm, reading.finished]) promise.catch(() => {});
+    const { loss, norm } = update.enqueue(batches, learningRate);
+    const finished = loss.then(() => performance.now());
+    finished.catch(() => {});
     this.#step++;
     this.#cursor += batches.length;
-    return reading;
+    return { loss, norm, learningRate, finished };
   }
 
   /** Validation and sample after the step that was just enqueued, where they are due. */

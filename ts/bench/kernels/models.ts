@@ -4,11 +4,11 @@ import { MambaLM } from "../../models/mamba/model.ts";
 import { makeError } from "../../native/errors.ts";
 import { reshape, slice } from "../../ops/index.ts";
 import { AdamW } from "../../optim/adamw.ts";
-import { clipGradNorm } from "../../optim/clip.ts";
 import { manualSeed } from "../../tensor/random.ts";
 import { record } from "../../tensor/recording.ts";
 import { scope } from "../../tensor/scope.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import { Update } from "../../train/update.ts";
 import type { Setting, Shape, WholeBench } from "../kernel.ts";
 import { expectClose } from "../reference.ts";
 
@@ -69,14 +69,11 @@ const trainStep: WholeBench = {
     const wanted = text.subarray(1);
     const ids = Tensor.from(text.subarray(0, batch * length), [batch, length], { device });
     const targets = Tensor.from(wanted, [batch, length], { device });
-    const work = (): void =>
-      scope(() => {
-        model.loss(ids, targets).backward();
-        clipGradNorm(optimizer, 1);
-        optimizer.step();
-        optimizer.zeroGrad();
-      });
+    const update = new Update(model, optimizer, { clipNorm: 1, record: true });
+    const rows = { ids: text.slice(0, -1), targets: wanted, rows: batch, length };
+    const work = (): Promise<number> => update.enqueue([rows], 1e-3).loss;
     const dispose = (): void => {
+      update[Symbol.dispose]();
       for (const t of [optimizer, model, ids, targets]) t.dispose();
     };
     try {
@@ -85,7 +82,7 @@ const trainStep: WholeBench = {
       if (batch * length * vocab <= 1 << 24) {
         expectClose("the loss", [before], [await plainLoss(model, ids, wanted, vocab)], dtype);
       }
-      for (let i = 0; i < 3; i++) work();
+      for (let i = 0; i < 3; i++) await work();
       const after = await lossOf(model, ids, targets);
       if (!(after < before)) {
         throw makeError(
