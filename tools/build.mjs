@@ -61,7 +61,7 @@ if (args.includes("--tests"))
     "kernel_tests",
     "replay",
     "replay_asan",
-    "cublaslt_probe",
+    "library_probe",
     "statespace_microbench_emulated",
   );
 run("cmake", [

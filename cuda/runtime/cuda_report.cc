@@ -8,6 +8,7 @@
 
 #include "cuda/runtime/cublaslt.h"
 #include "cuda/runtime/json.h"
+#include "cuda/runtime/nccl.h"
 
 namespace statespace::cuda {
 namespace {
@@ -111,7 +112,10 @@ BackendReport cuda_report(bool with_libraries) {
   details.add("runtime", json_string(version_text(CUDART_VERSION)));
   details.add("devices", devices.json.array());
   JsonList libraries;
-  if (with_libraries) libraries.add("cublasLt", to_json(cublaslt_library()));
+  if (with_libraries) {
+    libraries.add("cublasLt", to_json(cublaslt_library()));
+    libraries.add("nccl", to_json(nccl_library()));
+  }
   details.add("libraries", libraries.object());
   return {*verdict.code == '\0', verdict.code, verdict.reason, verdict.remedy, details.object()};
 }

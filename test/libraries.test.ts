@@ -1,4 +1,4 @@
-// The search for cuBLASLt and our calls of it, with libraries made for this: they compute on the CPU.
+// The search for NVIDIA's libraries, and our calls of cuBLASLt, with libraries made for this: they compute on the CPU.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -6,8 +6,8 @@ import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 
 const folder = fileURLToPath(new URL("../build/cuda", import.meta.url));
-const probe = join(folder, "cublaslt_probe");
-const place = (name: string): string => join(folder, "fake_cublaslt", name);
+const probe = join(folder, "library_probe");
+const place = (name: string): string => join(folder, "fake", name);
 
 interface Found {
   found: boolean;
@@ -24,8 +24,8 @@ function search(environment: Record<string, string>, ...args: string[]) {
   const env = { ...environment, CUDA_HOME: "/nowhere" };
   const { status, stdout, stderr } = spawnSync(probe, args, { encoding: "utf8", env });
   const [report = "", ...rest] = stdout.split("\n");
-  const found: Found = JSON.parse(report);
-  return { status, found, printed: rest.join("\n").trim(), stderr };
+  const { cublasLt, nccl } = JSON.parse(report) as Record<"cublasLt" | "nccl", Found>;
+  return { status, found: cublasLt, nccl, printed: rest.join("\n").trim(), stderr };
 }
 
 describe("cuBLASLt", () => {
@@ -71,5 +71,25 @@ describe("cuBLASLt", () => {
   it("is left alone with STATESPACE_CUBLAS=off", () => {
     const { found } = search({ STATESPACE_CUDA_LIB_PATH: place("good"), STATESPACE_CUBLAS: "off" });
     expect(found).to.deep.equal({ found: false, switchedOff: true });
+  });
+});
+
+describe("NCCL", () => {
+  before(function () {
+    if (!existsSync(probe)) this.skip();
+  });
+
+  it("is found with its version", () => {
+    const { nccl } = search({ STATESPACE_CUDA_LIB_PATH: place("good") });
+    expect([nccl.found, nccl.version, nccl.major]).to.deep.equal([true, "2.27.3", 2]);
+  });
+
+  it("is refused with a reason when it is too old or no such library", () => {
+    const { nccl } = search({ STATESPACE_CUDA_LIB_PATH: `${place("older")}:${place("incomplete")}` });
+    expect(nccl.found).to.equal(false);
+    expect(nccl.attempts?.slice(0, 2).map(({ outcome }) => outcome)).to.deep.equal([
+      "is version code 2708, older than 2.9.0",
+      "lacks ncclGetVersion",
+    ]);
   });
 });

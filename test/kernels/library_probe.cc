@@ -1,5 +1,5 @@
-// Prints as JSON what the search for cuBLASLt finds in this environment. With --multiply it also compares products by
-// that library with plain loops, on host memory: for the fake library only.
+// Prints as JSON what the searches for cuBLASLt and NCCL find in this environment. With --multiply it also compares
+// products by cuBLASLt with plain loops, on host memory: for the fake library only.
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -7,6 +7,7 @@
 
 #include "cpp/core/dtype.h"
 #include "cuda/runtime/cublaslt.h"
+#include "cuda/runtime/nccl.h"
 
 namespace statespace {
 namespace {
@@ -134,7 +135,7 @@ int main(int argc, char** argv) {
   using namespace statespace;
   using namespace statespace::cuda;
   const CublasLtLibrary& library = cublaslt_library();
-  std::printf("%s\n", to_json(library).c_str());
+  std::printf("{\"cublasLt\":%s,\"nccl\":%s}\n", to_json(library).c_str(), to_json(nccl_library()).c_str());
   if (argc < 2 || std::strcmp(argv[1], "--multiply") != 0) return 0;
   const auto opened = CublasLt::open(library);
   return opened ? multiply(*opened) : 1;
