@@ -24,7 +24,7 @@ const native: Record<string, Rule> = {
   "cuda/kernels": { uses: ["cuda/device", "cuda/runtime", "cpp/core", "cpp/ops"], outside: /^(?!napi|cuda|cub|omp)/ },
   "cpp/core": { uses: [], outside: /^(?!napi|cuda|omp)/ },
   "cpp/ops": { uses: ["cpp/core"], outside: /^(?!napi|cuda|omp)/ },
-  "cpp/cpu": { uses: ["cpp/core", "cpp/ops"], outside: /^(?!napi|cuda)/ },
+  "cpp/cpu": { uses: ["cpp/core", "cpp/ops", "third_party/pocketfft"], outside: /^(?!napi|cuda)/ },
   "cpp/napi": { uses: ["cpp/core", "cpp/ops", "cpp/cpu/cpu_device.h"], outside: /^(?!cuda|omp)/ },
 };
 

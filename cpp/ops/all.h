@@ -9,6 +9,7 @@
 #include "cpp/ops/cross_entropy.h"
 #include "cpp/ops/dropout.h"
 #include "cpp/ops/embedding.h"
+#include "cpp/ops/fft_conv.h"
 #include "cpp/ops/fill.h"
 #include "cpp/ops/layer_norm.h"
 #include "cpp/ops/linear.h"
@@ -16,6 +17,7 @@
 #include "cpp/ops/mamba_step.h"
 #include "cpp/ops/matmul.h"
 #include "cpp/ops/rms_norm.h"
+#include "cpp/ops/s4d_kernel.h"
 #include "cpp/ops/sample.h"
 #include "cpp/ops/selective_scan.h"
 #include "cpp/ops/selective_state_update.h"
@@ -26,11 +28,11 @@ namespace statespace {
 
 using AllOps =
     OpList<SelectiveScanForward, SelectiveScanBackward, SelectiveStateUpdate, CausalConv1dForward, CausalConv1dBackward,
-           CausalConv1dUpdate, AssociativeScanForward, AssociativeScanBackward, LinearForward, LinearBackwardInput,
-           LinearBackwardWeight, LinearPack, LinearPackedForward, MambaStepInput, MambaStepScan, MambaStepOutput,
-           Matmul, EmbeddingForward, EmbeddingBackward, RmsNormForward, RmsNormBackward, LayerNormForward,
-           LayerNormBackward, CrossEntropyForward, CrossEntropyBackward, LinearCrossEntropyForward,
-           LinearCrossEntropyBackward,                                                                          //
+           CausalConv1dUpdate, AssociativeScanForward, AssociativeScanBackward, FftConvForward, FftConvBackward,
+           S4dKernelForward, S4dKernelBackward, LinearForward, LinearBackwardInput, LinearBackwardWeight, LinearPack,
+           LinearPackedForward, MambaStepInput, MambaStepScan, MambaStepOutput, Matmul, EmbeddingForward,
+           EmbeddingBackward, RmsNormForward, RmsNormBackward, LayerNormForward, LayerNormBackward, CrossEntropyForward,
+           CrossEntropyBackward, LinearCrossEntropyForward, LinearCrossEntropyBackward,                         //
            Binary<BinaryKind::add>, Binary<BinaryKind::sub>, Binary<BinaryKind::mul>, Binary<BinaryKind::div>,  //
            Unary<UnaryKind::neg>, Unary<UnaryKind::abs>, Unary<UnaryKind::exp>, Unary<UnaryKind::log>,
            Unary<UnaryKind::sqrt>, Unary<UnaryKind::square>, Unary<UnaryKind::relu>, Unary<UnaryKind::sigmoid>,

@@ -7,12 +7,14 @@ import { causalConv1d } from "./causal_conv1d.ts";
 import { causalConv1dUpdate } from "./causal_conv1d_update.ts";
 import { crossEntropy } from "./cross_entropy.ts";
 import { embeddingSuite } from "./embedding.ts";
+import { fftConv } from "./fft_conv.ts";
 import { layerNorm } from "./layer_norm.ts";
 import { linearSuite } from "./linear.ts";
 import { linearCrossEntropy } from "./linear_cross_entropy.ts";
 import { mambaStep } from "./mamba_step.ts";
 import { matmulSuite } from "./matmul.ts";
 import { rmsNorm } from "./rms_norm.ts";
+import { s4dKernel } from "./s4d_kernel.ts";
 import { selectiveScan } from "./selective_scan.ts";
 import { selectiveStateUpdate } from "./selective_state_update.ts";
 import { sumSuite } from "./sum.ts";
@@ -25,6 +27,8 @@ export const suites: readonly OpSuite[] = [
   causalConv1dUpdate,
   mambaStep,
   associativeScan,
+  fftConv,
+  s4dKernel,
   linearSuite,
   matmulSuite,
   embeddingSuite,

@@ -55,6 +55,8 @@ export interface Ops<T> extends Record<UnaryKind, (x: T) => T>, Record<BinaryKin
     state: { convState: T; scanState: T },
   ): void;
   associativeScan(a: T, b: T, options?: { initialState?: T; reverse?: boolean }): T;
+  fftConv(u: T, k: T, options?: { D?: T; bidirectional?: boolean }): T;
+  s4dKernel(dt: T, A: T, C: T, length: number, options?: { B?: T; discretization?: "zoh" | "bilinear" }): T;
   linear(x: T, weight: T, bias?: T): T;
   matmul(a: T, b: T): T;
   embedding(ids: T, weight: T): T;

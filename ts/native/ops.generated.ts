@@ -155,6 +155,58 @@ export interface Kernels<T> {
     into?: { da?: T | undefined; db?: T | undefined; dinitialState?: T | undefined },
   ): { da: T; db: T; dinitialState: T | null };
   /**
+   * - u: [batch, length, dim], same
+   * - k: [directions, dim, taps], float32
+   * - D: [dim], float32
+   * - y (result): [batch, length, dim], same
+   */
+  fftConvForward(
+    args: { u: T; k: T; D?: T | null | undefined },
+    into?: { y?: T | undefined },
+  ): { y: T };
+  /**
+   * - dy: [batch, length, dim], same
+   * - u: [batch, length, dim], same
+   * - k: [directions, dim, taps], float32
+   * - D: [dim], float32
+   * - du (result): [batch, length, dim], same
+   * - dk (result): [directions, dim, taps], float32
+   * - dD (result): [dim], float32
+   */
+  fftConvBackward(
+    args: { dy: T; u: T; k: T; D?: T | null | undefined },
+    into?: { du?: T | undefined; dk?: T | undefined; dD?: T | undefined },
+  ): { du: T; dk: T; dD: T | null };
+  /**
+   * - dt: [dim], float32
+   * - A: [dim, states, pair], float32
+   * - B: [dim, states, pair], float32
+   * - C: [dim, states, pair], float32
+   * - bilinear: the bilinear rule instead of zero-order hold
+   * - length: positions of the kernel
+   * - K (result): [dim, length], float32
+   */
+  s4dKernelForward(
+    args: { dt: T; A: T; B?: T | null | undefined; C: T; bilinear: boolean; length: number },
+    into?: { K?: T | undefined },
+  ): { K: T };
+  /**
+   * - dK: [dim, length], float32
+   * - dt: [dim], float32
+   * - A: [dim, states, pair], float32
+   * - B: [dim, states, pair], float32
+   * - C: [dim, states, pair], float32
+   * - bilinear: as in forward
+   * - ddt (result): [dim], float32
+   * - dA (result): [dim, states, pair], float32
+   * - dB (result): [dim, states, pair], float32
+   * - dC (result): [dim, states, pair], float32
+   */
+  s4dKernelBackward(
+    args: { dK: T; dt: T; A: T; B?: T | null | undefined; C: T; bilinear: boolean },
+    into?: { ddt?: T | undefined; dA?: T | undefined; dB?: T | undefined; dC?: T | undefined },
+  ): { ddt: T; dA: T; dB: T | null; dC: T };
+  /**
    * - x: [..., inputs], same
    * - weight: [outputs, inputs], same
    * - bias: [outputs], float32
@@ -772,6 +824,10 @@ export const kernelNames: readonly (keyof Kernels<unknown>)[] = [
   "causalConv1dUpdate",
   "associativeScanForward",
   "associativeScanBackward",
+  "fftConvForward",
+  "fftConvBackward",
+  "s4dKernelForward",
+  "s4dKernelBackward",
   "linearForward",
   "linearBackwardInput",
   "linearBackwardWeight",

@@ -1,0 +1,72 @@
+// Complex numbers in float and in double, and points of the unit circle.
+#pragma once
+
+#include "cuda/device/platform.cuh"
+
+namespace statespace::cuda {
+
+template <typename T>
+struct Complex {
+  T re, im;
+};
+
+template <typename T>
+__device__ Complex<T> operator+(Complex<T> a, Complex<T> b) {
+  return {a.re + b.re, a.im + b.im};
+}
+template <typename T>
+__device__ Complex<T> operator-(Complex<T> a, Complex<T> b) {
+  return {a.re - b.re, a.im - b.im};
+}
+template <typename T>
+__device__ Complex<T> operator*(Complex<T> a, Complex<T> b) {
+  return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+}
+template <typename T>
+__device__ Complex<T> scaled(T k, Complex<T> a) {
+  return {k * a.re, k * a.im};
+}
+template <typename T>
+__device__ Complex<T> conj(Complex<T> a) {
+  return {a.re, -a.im};
+}
+template <typename T>
+__device__ Complex<T> reciprocal(Complex<T> a) {
+  const T scale = T{1} / (a.re * a.re + a.im * a.im);
+  return {a.re * scale, -a.im * scale};
+}
+
+// a^k by squaring, k >= 0.
+template <typename T>
+__device__ Complex<T> power(Complex<T> a, int k) {
+  Complex<T> result = {1, 0};
+  for (; k > 0; k >>= 1) {
+    if (k & 1) result = result * a;
+    a = a * a;
+  }
+  return result;
+}
+
+// exp(i pi x); unlike sin and cos of radians it needs no memory for the reduction of large x.
+__device__ inline Complex<float> cispi(float x) {
+  Complex<float> z;
+#if defined(__CUDACC__)
+  sincospif(x, &z.im, &z.re);
+#else
+  const double angle = 3.14159265358979323846 * std::remainder(static_cast<double>(x), 2.0);
+  z = {static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))};
+#endif
+  return z;
+}
+__device__ inline Complex<double> cispi(double x) {
+  Complex<double> z;
+#if defined(__CUDACC__)
+  sincospi(x, &z.im, &z.re);
+#else
+  const double angle = 3.14159265358979323846 * std::remainder(x, 2.0);
+  z = {std::cos(angle), std::sin(angle)};
+#endif
+  return z;
+}
+
+}  // namespace statespace::cuda
