@@ -47,6 +47,14 @@ __device__ Complex<T> power(Complex<T> a, int k) {
   return result;
 }
 
+// x, unknown to the compiler: what follows from it inside a loop is computed there, and not kept in registers across it.
+__device__ inline int recomputed(int x) {
+#if defined(__CUDACC__)
+  asm volatile("" : "+r"(x));
+#endif
+  return x;
+}
+
 // exp(i pi x); unlike sin and cos of radians it needs no memory for the reduction of large x.
 __device__ inline Complex<float> cispi(float x) {
   Complex<float> z;

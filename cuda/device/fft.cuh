@@ -67,7 +67,7 @@ __device__ void block_fft(Complex<T> (&v)[kFftItems], Complex<T>* shared, int n,
   while (true) {
     const int left = n / done;
     if (left >= 8) {
-      const int k = thread % done;
+      const int k = thread & (done - 1);
       // The exponent is exact: done is a power of two.
       const Complex<T> w1 = cispi(static_cast<T>(kSign * 2 * k) / static_cast<T>(8 * done));
       const Complex<T> w2 = w1 * w1, w3 = w2 * w1, w4 = w2 * w2;
@@ -81,7 +81,7 @@ __device__ void block_fft(Complex<T> (&v)[kFftItems], Complex<T>* shared, int n,
       dft8<kSign>(v);
       if (left == 8) return;
 #pragma unroll
-      for (int i = 0; i < 8; ++i) shared[slot(thread / done * done * 8 + k + i * done)] = v[i];
+      for (int i = 0; i < 8; ++i) shared[slot((thread - k) * 8 + k + i * done)] = v[i];
       done *= 8;
       __syncthreads();  // all have written
 #pragma unroll
@@ -138,8 +138,7 @@ struct FftPlan {
 // exp(sign 2 pi i k1 j2 / n), what stands between columns and rows.
 template <int kSign, typename T>
 __device__ Complex<T> between(const FftPlan& plan, int k1, int j2) {
-  const int64_t turns = static_cast<int64_t>(k1) * j2 % plan.n;
-  return cispi(static_cast<T>(kSign * 2 * turns) / static_cast<T>(plan.n));
+  return cispi(static_cast<T>(kSign * 2 * k1 * j2) / static_cast<T>(plan.n));  // k1 j2 < n
 }
 
 }  // namespace statespace::cuda

@@ -207,13 +207,14 @@ __device__ void store_rows(const ConvArguments& a, const Place& at, Complex<floa
 // One block per (channel, some rows), over all pairs of the channel. In place: backward leaves du in scratch_dy and dk
 // in scratch_k.
 template <bool kBackward>
-__global__ void __launch_bounds__(kMaxThreads) long_rows_kernel(ConvArguments a) {
-  const Place at(a.plan.n2, a.plan.n1, true);
+__global__ void __launch_bounds__(kMaxThreads, 1) long_rows_kernel(ConvArguments a) {
+  Place at(a.plan.n2, a.plan.n1, true);
   Complex<float>* const k = a.scratch_k + at.item * a.plan.n;
   Complex<float> K[kFftItems], v[kFftItems];
   [[maybe_unused]] Complex<float> dk[kFftItems] = {}, u[kFftItems];
   load_rows(a, at, k, K);
   for (int64_t pair = 0; pair < a.pairs; ++pair) {
+    at.thread = recomputed(at.thread);  // registers are short of those that factors kept for the next pair would take
     const int64_t offset = (at.item * a.pairs + pair) * a.plan.n;
     Complex<float>* const in = (kBackward ? a.scratch_dy : a.scratch_u) + offset;
     load_rows(a, at, in, v);
