@@ -9,7 +9,9 @@ export interface ParameterOptions {
   weightDecay?: boolean | undefined;
   /** Factor on the learning rate, 1 by default. */
   lrScale?: number | undefined;
-  /** Name of a group with settings of its own. */
+  /** Largest learning rate, none by default: the group's rate begins at min(lr, maxLr) and follows the schedule. */
+  maxLr?: number | undefined;
+  /** Name of its group in `AdamW.groups`; parameters of one group and equal marks are updated together. */
   group?: string | undefined;
   /** Stay float32 when the module is cast to a 16-bit type. */
   keepFloat32?: boolean | undefined;
@@ -32,6 +34,10 @@ export function parameter(tensor: Tensor, options: ParameterOptions = {}): Tenso
   const { lrScale = 1 } = options;
   if (!(Number.isFinite(lrScale) && lrScale >= 0)) {
     throw makeError("ERR_ARGUMENT", `parameter: lrScale is ${lrScale}, expected a finite number of at least 0`);
+  }
+  const { maxLr } = options;
+  if (maxLr !== undefined && !(Number.isFinite(maxLr) && maxLr >= 0)) {
+    throw makeError("ERR_ARGUMENT", `parameter: maxLr is ${maxLr}, expected a finite number of at least 0`);
   }
   tensor.requiresGrad = true;
   return adoptParameter(tensor, options);

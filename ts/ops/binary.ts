@@ -21,8 +21,8 @@ function apply(kind: Kind, a: Tensor, b: Tensor): Tensor {
   return kernels[kind]({ a: expanded(a, shape), b: expanded(b, shape) }).y;
 }
 
-/** The gradient of a broadcast operand: summed over the axes along which it was repeated. */
-function unbroadcast(gradient: Tensor, shape: readonly number[]): Tensor {
+/** @internal the gradient of a broadcast operand: summed over the axes along which it was repeated. */
+export function unbroadcast(gradient: Tensor, shape: readonly number[]): Tensor {
   if (sameShape(gradient.shape, shape)) return gradient;
   const extra = gradient.shape.length - shape.length;
   const axes = gradient.shape.flatMap((s, i) => (i < extra || (shape[i - extra] === 1 && s !== 1) ? [i] : []));

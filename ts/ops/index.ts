@@ -13,6 +13,7 @@ export { causalConv1dUpdate } from "./causal_conv1d_update.ts";
 export { crossEntropy } from "./cross_entropy.ts";
 export { dropout } from "./dropout.ts";
 export { embedding } from "./embedding.ts";
+export { expand } from "./expand.ts";
 export { fftConv } from "./fft_conv.ts";
 export { layerNorm } from "./layer_norm.ts";
 export { linear } from "./linear.ts";

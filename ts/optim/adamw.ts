@@ -29,6 +29,17 @@ export interface AdamWOptions {
 /** What `AdamW` can update. A module's parameters move into flat tensors; listed tensors stay the same objects. */
 export type Parameters = Module | Iterable<Tensor> | Iterable<readonly [string, Tensor]>;
 
+/** Parameters that are updated alike. */
+export interface AdamWGroup {
+  /** As `nn.parameter` marked them, "" where it did not. */
+  readonly name: string;
+  /** Learning rate of the next step. */
+  readonly lr: number;
+  readonly weightDecay: number;
+  /** Names. */
+  readonly parameters: readonly string[];
+}
+
 /** State of an `AdamW`: the number of steps, and `m.<name>` and `v.<name>` of every parameter. */
 export interface AdamWState {
   step: number;
@@ -120,7 +131,10 @@ export class AdamW implements Disposable {
     const settingsOf = (tensor: Tensor): BucketSettings => {
       const marks = parameterOptions(tensor) ?? {};
       const decays = decay === "all" || marks.weightDecay !== false;
-      return { weightDecay: decays ? weightDecay : 0, lrScale: marks.lrScale ?? 1 };
+      const { lrScale = 1, maxLr = Number.POSITIVE_INFINITY, group = "" } = marks;
+      // A rate that is cut keeps the shape of the schedule: the factor is chosen for the first rate.
+      const cut = lr > 0 ? Math.min(lrScale, maxLr / lr) : lrScale;
+      return { weightDecay: decays ? weightDecay : 0, lrScale: cut, maxLr, group };
     };
     this.#buckets = noGrad(() =>
       parameters instanceof Module
@@ -147,6 +161,20 @@ export class AdamW implements Disposable {
     return this.#buckets.every((bucket) => bucket instanceof FlatBucket && bucket.parameter.device === device);
   }
 
+  /** The parameters by their settings, with the learning rate that each has at the present `lr`. */
+  get groups(): AdamWGroup[] {
+    const groups = new Map<string, AdamWGroup & { parameters: string[] }>();
+    for (const bucket of this.#buckets) {
+      const { group: name, weightDecay, entries } = bucket;
+      const lr = this.#rateOf(bucket);
+      const key = `${lr} ${weightDecay} ${name}`;
+      const group = groups.get(key) ?? { name, lr, weightDecay, parameters: [] };
+      groups.set(key, group);
+      group.parameters.push(...entries.map((entry) => entry.name));
+    }
+    return [...groups.values()];
+  }
+
   /** Number of updates so far. */
   get steps(): number {
     return this.#steps;
@@ -156,6 +184,10 @@ export class AdamW implements Disposable {
   _scaleNextStep(scale: Tensor): void {
     this.#gradientScale?.dispose();
     this.#gradientScale = scale;
+  }
+
+  #rateOf({ lrScale, maxLr }: Bucket): number {
+    return Math.min(this.lr * lrScale, maxLr);
   }
 
   /** Updates every parameter from its gradient. Listed tensors without a gradient are left alone. */
@@ -171,9 +203,10 @@ export class AdamW implements Disposable {
     const [b1, b2] = this.betas;
     const [c1, c2] = [1 - b1 ** this.#steps, 1 - b2 ** this.#steps];
     scope(() => {
-      for (const [i, { lrScale, weightDecay }] of this.#buckets.entries()) {
+      for (const [i, bucket] of this.#buckets.entries()) {
         const y = this.#hyperparameters[i] as Tensor;
-        const values = Float32Array.of(this.lr * lrScale, b1, 1 - b1, b2, 1 - b2, this.eps, weightDecay, c1, c2);
+        const { weightDecay } = bucket;
+        const values = Float32Array.of(this.#rateOf(bucket), b1, 1 - b1, b2, 1 - b2, this.eps, weightDecay, c1, c2);
         kernels.copy({ x: Tensor.from(values, [9], { device: y.device }), dtype: "float32" }, { y });
       }
     });
@@ -268,7 +301,8 @@ function rehome(
   const groups = new Map<string, { settings: BucketSettings; parameters: [string, Tensor][] }>();
   for (const [name, tensor] of list) {
     const settings = settingsOf(tensor);
-    const key = `${tensor.device} ${settings.weightDecay} ${settings.lrScale}`;
+    const { weightDecay, lrScale, maxLr, group: named } = settings;
+    const key = `${tensor.device} ${weightDecay} ${lrScale} ${maxLr} ${named}`;
     let group = groups.get(key);
     if (!group) {
       group = { settings, parameters: [] };

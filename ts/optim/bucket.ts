@@ -8,6 +8,10 @@ export interface BucketSettings {
   weightDecay: number;
   /** Factor on the learning rate. */
   lrScale: number;
+  /** Largest learning rate; Infinity where there is no limit. */
+  maxLr: number;
+  /** Name of the group, "" where the parameters name none. */
+  group: string;
 }
 
 /** One parameter of a bucket. */
@@ -51,15 +55,19 @@ export class LooseBucket implements Bucket {
   readonly entries: readonly [BucketEntry];
   readonly weightDecay: number;
   readonly lrScale: number;
+  readonly maxLr: number;
+  readonly group: string;
   readonly parameter: Tensor;
   readonly m: Tensor;
   readonly v: Tensor;
   #zeroGradient: Tensor | undefined;
 
-  constructor(name: string, tensor: Tensor, { weightDecay, lrScale }: BucketSettings) {
+  constructor(name: string, tensor: Tensor, { weightDecay, lrScale, maxLr, group }: BucketSettings) {
     this.entries = [{ name, tensor, offset: 0 }];
     this.weightDecay = weightDecay;
     this.lrScale = lrScale;
+    this.maxLr = maxLr;
+    this.group = group;
     this.parameter = stretch(tensor, 0, [tensor.size]);
     this.m = zeros(tensor.size, tensor);
     this.v = zeros(tensor.size, tensor);
@@ -107,6 +115,8 @@ export class FlatBucket implements Bucket {
   readonly entries: readonly BucketEntry[];
   readonly weightDecay: number;
   readonly lrScale: number;
+  readonly maxLr: number;
+  readonly group: string;
   readonly parameter: Tensor;
   readonly gradient: Tensor;
   readonly m: Tensor;
@@ -115,9 +125,14 @@ export class FlatBucket implements Bucket {
   readonly #gradients: Tensor[];
 
   /** Copies the parameters; the views in `entries` are for the module to take. */
-  constructor(parameters: readonly (readonly [string, Tensor])[], { weightDecay, lrScale }: BucketSettings) {
+  constructor(
+    parameters: readonly (readonly [string, Tensor])[],
+    { weightDecay, lrScale, maxLr, group }: BucketSettings,
+  ) {
     this.weightDecay = weightDecay;
     this.lrScale = lrScale;
+    this.maxLr = maxLr;
+    this.group = group;
     let size = 0;
     const offsets = parameters.map(([, tensor]) => {
       const offset = size;
