@@ -30,7 +30,7 @@ import { dot, expectDirectionalGradients, expectGradients, type GradientCheck } 
 import { generator, normal, rounded, uniform } from "./support/random.ts";
 
 /** The loss is the sum of all outputs, each weighted by its upstream gradient. */
-function gradientCheck(suite: OpSuite, { inputs: make, options, gradients: names }: OpCase): GradientCheck {
+function gradientCheck(suite: OpSuite, { inputs: make, options, gradients: names, step }: OpCase): GradientCheck {
   const inputs = arrays(stored(make(), "float32"));
   const { outputs, backward } = suite.reference(inputs, options);
   const weights = arrays(
@@ -45,6 +45,7 @@ function gradientCheck(suite: OpSuite, { inputs: make, options, gradients: names
       ),
     inputs: Object.fromEntries(Object.entries(inputs).map(([name, { data }]) => [name, data])),
     gradients: Object.fromEntries(names.map((name) => [name, gradients[name]?.data ?? new Float64Array()])),
+    ...(step !== undefined && { step }),
   };
 }
 

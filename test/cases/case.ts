@@ -26,6 +26,8 @@ export interface OpCase<I extends object = Record<string, Arr>, O extends object
   readonly options: O;
   /** Inputs whose gradients are compared; the others do not require one. */
   readonly gradients: readonly (keyof I & string)[];
+  /** Step of finite differences where results turn too fast for the usual one. */
+  readonly step?: number;
   readonly dtypes: readonly DType[];
   /** Timed only: too large for the reference. */
   readonly benchmark?: boolean;
