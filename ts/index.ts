@@ -38,6 +38,17 @@ export {
   type MambaLMOptions,
   MambaLMState,
 } from "./models/mamba/index.ts";
+export {
+  type Pooling,
+  type ResolvedSequenceConfig,
+  SequenceClassifier,
+  type SequenceClassifierConfig,
+  type SequenceConfig,
+  SequenceModel,
+  SequenceNetwork,
+  type SequenceOptions,
+  SequenceState,
+} from "./models/sequence/index.ts";
 export type { DType } from "./native/dtype.ts";
 export {
   ArgumentError,

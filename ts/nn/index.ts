@@ -1,5 +1,6 @@
 // Layers, as `nn.*`.
 export { CausalConv1d, type CausalConv1dLayerOptions } from "./causal_conv1d.ts";
+export { createMixer, type MixerName, type MixerSpec } from "./create_mixer.ts";
 export { Dropout, type DropoutOptions } from "./dropout.ts";
 export { Embedding, type EmbeddingOptions } from "./embedding.ts";
 export * as init from "./init.ts";
@@ -9,7 +10,9 @@ export { Mamba, type MambaOptions, type MambaSizes } from "./mamba.ts";
 export { MambaState } from "./mamba_state.ts";
 export type { Mixer, MixerState } from "./mixer.ts";
 export { type LoadReport, Module } from "./module.ts";
+export type { Norm, NormName } from "./norm.ts";
 export { type ParameterOptions, parameter, parameterOptions } from "./parameter.ts";
+export { type BlockPassOptions, ResidualBlock, type ResidualBlockOptions } from "./residual_block.ts";
 export { type NormOptions, RMSNorm } from "./rms_norm.ts";
 export { S4Layer, type S4PassOptions } from "./s4_layer.ts";
 export type { S4Activation, S4LayerOptions, S4Mode, S4Parameter } from "./s4_options.ts";

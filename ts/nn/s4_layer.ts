@@ -226,6 +226,9 @@ export abstract class S4Layer extends Module implements Mixer<S4State> {
       });
     }
     if (!state) return;
+    if (!(state instanceof S4State)) {
+      throw makeError("ERR_ARGUMENT", `${this.#owner}.${method}: state is not an S4State, expected one of this layer`);
+    }
     const needed = [batch, dModel, this.states, 2];
     if (state.ssm.shape.some((size, i) => size !== needed[i])) {
       throw makeError(

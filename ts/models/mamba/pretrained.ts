@@ -4,16 +4,15 @@ import { writeFileAtomic } from "../../io/atomic.ts";
 import { malformed } from "../../io/errors.ts";
 import { filesIn, pathIn } from "../../io/folder.ts";
 import { readJsonFile } from "../../io/json.ts";
-import { SafeTensorsFile, saveTensors } from "../../io/safetensors.ts";
+import { type SafeTensorsFile, saveTensors } from "../../io/safetensors.ts";
 import { rngState, setRngState } from "../../tensor/random.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { fillWeights, openWeights, weightsFile } from "../weights.ts";
 import { parseConfig, type ResolvedMambaConfig, toHuggingFace } from "./config.ts";
 import type { MambaLM, MambaLMOptions } from "./model.ts";
 
 /** Options of `MambaLM.fromPretrained`; `dtype` is that of the parameters, float32 by default, whatever the file has. */
 export type PretrainedOptions = MambaLMOptions;
-
-const weightsFile = "model.safetensors";
 
 /** @internal */
 export async function savePretrained(
@@ -52,36 +51,6 @@ function checkSizes(file: SafeTensorsFile, names: ReadonlyMap<string, string>, c
   }
 }
 
-async function openWeights(folder: string, files: readonly string[]): Promise<SafeTensorsFile> {
-  if (files.includes(weightsFile)) return SafeTensorsFile.open(pathIn(folder, weightsFile));
-  throw malformed(
-    pathIn(folder, weightsFile),
-    `the file is missing; the folder has ${files.join(", ") || "no files"}`,
-    "Convert the weights with safetensors' save_file",
-  );
-}
-
-async function fill(model: MambaLM, file: SafeTensorsFile, names: ReadonlyMap<string, string>): Promise<void> {
-  const parameters = model.stateDict();
-  const missing = Object.keys(parameters).filter((name) => !names.has(name));
-  const unexpected = [...names].filter(([name]) => !Object.hasOwn(parameters, name)).map(([, theirs]) => theirs);
-  const problems = [
-    ...(missing.length > 0 ? [`missing ${missing.join(", ")}`] : []),
-    ...(unexpected.length > 0 ? [`unexpected ${unexpected.join(", ")}`] : []),
-  ];
-  for (const [name, { shape }] of Object.entries(parameters)) {
-    const found = file.tensors.get(names.get(name) ?? "")?.shape;
-    if (found && found.join() !== shape.join()) {
-      problems.push(`${name} is [${found.join(", ")}], expected [${shape.join(", ")}]`);
-    }
-  }
-  if (problems.length > 0) throw malformed(file.path, `the tensors do not fit config.json: ${problems.join("; ")}`);
-  for (const [name, theirs] of names) {
-    using value = await file.read(theirs, { device: model.device });
-    model.loadStateDict({ [name]: value }, { strict: false });
-  }
-}
-
 /** @internal */
 export async function loadPretrained(
   folder: string,
@@ -100,7 +69,7 @@ export async function loadPretrained(
     const model = make(config, options);
     setRngState(random);
     try {
-      await fill(model, file, names);
+      await fillWeights(model, model.device, file, names);
       model.tokenizer = (await loadVocabulary(folder)) ?? null;
     } catch (error) {
       model.dispose();
