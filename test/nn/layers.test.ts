@@ -52,6 +52,19 @@ onEveryDevice("nn layers", () => {
     for (const [i, v] of whole.entries()) expect(joined[i]).to.be.closeTo(v, 1e-6);
   });
 
+  it("Dropout: tied over the steps, it zeros whole channels", async () => {
+    manualSeed(4);
+    const layer = new nn.Dropout(0.5, { tied: true });
+    const x = Tensor.ones([2, 3, 40]);
+    const dropped = await values(layer.forward(x));
+    const first = [...dropped.slice(0, 40), ...dropped.slice(120, 160)];
+    expect(new Set(first)).to.deep.equal(new Set([0, 2]));
+    for (const [i, v] of dropped.entries()) expect(v).to.equal(first[40 * Math.floor(i / 120) + (i % 40)]);
+    expect(layer.eval().forward(x)).to.equal(x);
+    expect(() => layer.train().forward(Tensor.ones([3]))).to.throw("Dropout: x is [3], expected [batch, length, ...]");
+    expect(() => new nn.Dropout(1)).to.throw("Dropout: p is 1, expected at least 0 and less than 1");
+  });
+
   it("draws first values like PyTorch, and the same after the same seed", async () => {
     manualSeed(7);
     const linear = new nn.Linear(64, 100);

@@ -210,6 +210,42 @@ describe("optim.AdamW", () => {
     expect(half).closeTo(-0.05, 1e-6);
   });
 
+  it("keeps a group's rate under its limit, at the schedule's shape, and says so", async () => {
+    const make = (): Bag => {
+      const bag = new Bag([Tensor.zeros([1], { device: "cpu" })]);
+      bag.parts.push(
+        nn.parameter(Tensor.zeros([1], { device: "cpu" }), { maxLr: 1e-3, group: "ssm", weightDecay: false }),
+      );
+      return bag;
+    };
+    const bag = make();
+    using optimizer = new optim.AdamW(bag, { lr: 4e-3, weightDecay: 0.1 });
+    expect(optimizer.groups).deep.equal([
+      { name: "", lr: 4e-3, weightDecay: 0.1, parameters: ["parts.0"] },
+      { name: "ssm", lr: 1e-3, weightDecay: 0, parameters: ["parts.1"] },
+    ]);
+    for (const part of bag.parts) give(part, Tensor.ones([1], { device: "cpu" }));
+    optimizer.step();
+    const [free, held] = await Promise.all(bag.parts.map((t) => t.item()));
+    expect(free).closeTo(-4e-3, 1e-7);
+    expect(held).closeTo(-1e-3, 1e-7);
+    const rates = (lr: number): number[] => {
+      optimizer.lr = lr;
+      return optimizer.groups.map((group) => group.lr);
+    };
+    // The schedule at half, and a rate set above the first one.
+    expect(rates(2e-3)).deep.equal([2e-3, 5e-4]);
+    expect(rates(1)).deep.equal([1, 1e-3]);
+    using slow = new optim.AdamW(make(), { lr: 5e-4 });
+    expect(slow.groups.map(({ lr }) => lr)).deep.equal([5e-4, 5e-4]);
+    using listed = new optim.AdamW(make().parts, { lr: 1 });
+    expect(listed.groups.map(({ name, lr }) => [name, lr])).deep.equal([
+      ["", 1],
+      ["ssm", 1e-3],
+    ]);
+    expect(() => nn.parameter(Tensor.zeros([1]), { maxLr: -1 })).to.throw(/maxLr is -1, expected a finite number/);
+  });
+
   it("refuses what it cannot use", () => {
     const good = (): Tensor[] => [Tensor.ones([2], { device: "cpu", requiresGrad: true })];
     const refuse = (options: object, code: string, parameters: Tensor[] = good()): void => {
