@@ -2,78 +2,13 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ssm } from "../../dist/index.js";
+import { device, noGrad, ops, scope, ssm, Tensor } from "../../dist/index.js";
+import { block, selection, tree } from "./diagrams.mjs";
+import { chart, range } from "./drawing.mjs";
 
 const folder = process.argv[2] ?? fileURLToPath(new URL("figures", import.meta.url));
-const colours = ["#2f6feb", "#d1570c", "#2a8a5c", "#8250df", "#b3261e"];
-const [width, height, left, right, top, bottom] = [720, 312, 56, 16, 48, 40];
-
-const range = (count, f) => Array.from({ length: count }, (_, i) => f(i));
-const short = (x) => String(Number(x.toPrecision(3)));
-
-/** Round numbers between two others, about five. */
-function ticks(low, high) {
-  const rough = (high - low) / 5;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((k) => k * power).find((size) => size >= rough);
-  const first = Math.ceil(low / step - 1e-9);
-  return range(Math.floor(high / step + 1e-9) - first + 1, (i) => (first + i) * step);
-}
-
-/** Lines or dots over x and y; a series is { name, points, dots?, faint? }. */
-function chart({ title, xLabel, yLabel, series, x, y }) {
-  const all = series.flatMap(({ points }) => points);
-  const span = (values) => [Math.min(...values), Math.max(...values)];
-  const [x0, x1] = x ?? span(all.map((p) => p[0]));
-  const [low, high] = y ?? span(all.map((p) => p[1]));
-  const [y0, y1] = [low - 0.03 * (high - low), high + 0.03 * (high - low)];
-  const px = (v) => left + ((v - x0) / (x1 - x0)) * (width - left - right);
-  const py = (v) => height - bottom - ((v - y0) / (y1 - y0)) * (height - top - bottom);
-  const at = (v) => v.toFixed(1);
-  const inside = ([a, b]) => a >= x0 && a <= x1 && b >= y0 && b <= y1;
-  const grid = [
-    ...ticks(x0, x1).map(
-      (v) =>
-        `<line x1="${at(px(v))}" x2="${at(px(v))}" y1="${top}" y2="${height - bottom}"/>` +
-        `<text x="${at(px(v))}" y="${height - bottom + 16}" text-anchor="middle">${short(v)}</text>`,
-    ),
-    ...ticks(y0, y1).map(
-      (v) =>
-        `<line x1="${left}" x2="${width - right}" y1="${at(py(v))}" y2="${at(py(v))}"/>` +
-        `<text x="${left - 6}" y="${at(py(v) + 4)}" text-anchor="end">${short(v)}</text>`,
-    ),
-  ];
-  let legend = left;
-  const bright = series.filter(({ faint }) => !faint);
-  const drawn = series.map((one) => {
-    const { name, points, dots, faint } = one;
-    const colour = faint ? "#8d96a0" : colours[bright.indexOf(one) % colours.length];
-    const key =
-      `<rect x="${legend}" y="${top - 16}" width="12" height="4" fill="${colour}"/>` +
-      `<text x="${legend + 17}" y="${top - 10}">${name}</text>`;
-    legend += 34 + 6.6 * name.length;
-    const shape = dots
-      ? points
-          .filter(inside)
-          .map((p) => `<circle cx="${at(px(p[0]))}" cy="${at(py(p[1]))}" r="3" fill="${colour}"/>`)
-          .join("")
-      : `<polyline points="${points
-          .filter(inside)
-          .map((p) => `${at(px(p[0]))},${at(py(p[1]))}`)
-          .join(" ")}" ` + `fill="none" stroke="${colour}" stroke-width="${faint ? 3 : 1.6}"/>`;
-    return key + shape;
-  });
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}" ` +
-      'font-family="system-ui, sans-serif" font-size="12" fill="#1b1f24">',
-    `<rect width="${width}" height="${height}" fill="#ffffff"/>`,
-    `<g stroke="#d8dee4" fill="#6a737d"><g stroke-width="1">${grid.join("").replaceAll("<text", '<text stroke="none"')}</g></g>`,
-    ...drawn,
-    `<text x="${width - right}" y="${height - 6}" text-anchor="end" fill="#6a737d">${xLabel}</text>`,
-    `<text x="4" y="14" fill="#6a737d">${yLabel}</text>`,
-    "</svg>\n",
-  ].join("\n");
-}
+// The same picture on every machine.
+const cpu = device("cpu");
 
 function discretization() {
   const [re, im, dt, end] = [-0.6, 4, 0.3, 4];
@@ -177,6 +112,94 @@ function hippo() {
   });
 }
 
-for (const [name, draw] of Object.entries({ discretization, recurrence, convolution, structure, hippo })) {
-  writeFileSync(join(folder, `${name}.svg`), draw());
+/** The probability that the k-th of `count` values, at random among `places`, is at `place`, if one is there. */
+function chance(place, k, count, places) {
+  const choose = (n, m) => (m < 0 || m > n ? 0 : range(m, (i) => (n - i) / (i + 1)).reduce((a, b) => a * b, 1));
+  return (choose(place, k) * choose(places - 1 - place, count - 1 - k)) / choose(places - 1, count - 1);
+}
+
+function copying() {
+  const [count, places] = [8, 64];
+  const kernel = (k) => range(places, (lag) => [lag, chance(places - 1 - lag, k, count, places)]);
+  // The values stand first: the third of them is a delay, an impulse response with one tap.
+  const impulse = range(places, (lag) => (lag === places - 3 ? 1 : 0));
+  const delay = ssm.convolve([1, ...range(places - 1, () => 0)], impulse);
+  return chart({
+    title: "The best kernels for copying and for selective copying",
+    xLabel: "lag",
+    yLabel: "best kernels for the k-th of 8 values in 64 places",
+    series: [
+      { name: "copying, k = 3", points: [...delay].map((x, lag) => [lag, x]), faint: true },
+      ...[1, 3, 6].map((k) => ({ name: `selective, k = ${k}`, points: kernel(k - 1) })),
+    ],
+  });
+}
+
+/** Bytes that `run` leaves in tensors, for each of `elements`. */
+const kept = (run, elements) =>
+  scope.async(async () => {
+    await cpu.synchronize();
+    const before = cpu.memory().used;
+    run();
+    await cpu.synchronize();
+    return (cpu.memory().used - before) / elements;
+  });
+
+async function memory() {
+  const [length, channels, states] = [1024, 16, 16];
+  const leaf = (shape, seed) => Tensor.randn(shape, { seed, device: cpu, requiresGrad: true });
+  const [u, delta] = [1, 2].map((seed) => leaf([1, length, channels], seed));
+  const [B, C] = [3, 4].map((seed) => leaf([1, length, states], seed));
+  const A = Tensor.full([channels, states], -1, { device: cpu, requiresGrad: true });
+  const intervals = range(11, (i) => 2 ** i);
+  const fused = [];
+  for (const checkpointEvery of intervals) {
+    const run = () => ops.selectiveScan(u, delta, A, B, C, { deltaSoftplus: true, checkpointEvery });
+    fused.push(await kept(run, length * channels));
+  }
+  const apart = await kept(
+    () =>
+      noGrad(() =>
+        scope(() => {
+          const step = ops.reshape(ops.softplus(delta), [1, length, channels, 1]);
+          const flat = (t) => ops.reshape(t, [1, length, channels * states]);
+          const a = flat(ops.exp(ops.mul(step, A)));
+          const input = ops.mul(step, ops.reshape(u, [1, length, channels, 1]));
+          const b = flat(ops.mul(input, ops.reshape(B, [1, length, 1, states])));
+          const h = ops.associativeScan(a, b);
+          const read = ops.mul(ops.reshape(h, [1, length, channels, states]), ops.reshape(C, [1, length, 1, states]));
+          return [a, b, h, ops.sum(read, { axis: 3 })];
+        }),
+      ),
+    length * channels,
+  );
+  const place = (every, bytes) => [Math.log2(every), Math.log2(bytes)];
+  return chart({
+    title: "Memory that a scan keeps for its way back",
+    xLabel: "steps from one kept state to the next",
+    yLabel: "bytes kept for each element of the output, float32, N = 16, measured on the CPU",
+    xValue: (v) => 2 ** v,
+    yValue: (v) => 2 ** v,
+    y: [1, 8],
+    series: [
+      { name: "a, b and h of all steps", points: [place(1, apart), place(1024, apart)], faint: true },
+      { name: "selectiveScan", points: intervals.map((every, i) => place(every, fused[i])), dots: true },
+      { name: "its output alone", points: [place(1, 4), place(1024, 4)] },
+    ],
+  });
+}
+
+for (const [name, draw] of Object.entries({
+  discretization,
+  recurrence,
+  convolution,
+  structure,
+  hippo,
+  copying,
+  selection,
+  tree,
+  memory,
+  block,
+})) {
+  writeFileSync(join(folder, `${name}.svg`), await draw());
 }
