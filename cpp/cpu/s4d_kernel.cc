@@ -7,6 +7,7 @@
 #include "cpp/cpu/complex.h"
 #include "cpp/cpu/parallel.h"
 #include "cpp/cpu/run.h"
+#include "cpp/cpu/s4d_rule.h"
 #include "cpp/cpu/simd.h"
 
 namespace statespace::cpu::STATESPACE_ISA {
@@ -22,42 +23,11 @@ constexpr int64_t kBlock = kSteps * kWidth;
 // Positions of a task, which are the same on every machine.
 constexpr int64_t kSegment = 4096;
 
-// (e^z - 1) / z and (e^z - 1 - z) / z^2, by their series where the quotients cancel.
-STATESPACE_INLINE Complex phi(int k, Complex z, Complex exp_z) {
-  if (z.re * z.re + z.im * z.im > 1) {
-    const Complex inverse = reciprocal(z), first = (exp_z - Complex{1, 0}) * inverse;
-    return k == 1 ? first : (first - Complex{1, 0}) * inverse;
-  }
-  Complex sum = {1, 0};
-  for (int j = 20; j >= 1; --j) sum = Complex{1, 0} + (1.0 / (k + j)) * (z * sum);
-  return (1.0 / k) * sum;
-}
-
-// Ā and f with their derivatives by A and by dt.
-struct Rule {
-  Complex decay, f, decay_by_a, decay_by_dt, f_by_a, f_by_dt;
-};
-STATESPACE_INLINE Rule discretize(Complex a, double dt, bool bilinear) {
-  const Complex z = dt * a, one = {1, 0};
-  if (bilinear) {
-    const Complex s = reciprocal(one - 0.5 * z), s2 = s * s;
-    return {(one + 0.5 * z) * s, dt * s, dt * s2, a * s2, (dt * dt / 2) * s2, s2};
-  }
-  const Complex decay = exp(z), phi1 = phi(1, z, decay);
-  return {decay, dt * phi1, dt * decay, a * decay, (dt * dt) * (phi1 - phi(2, z, decay)), decay};
-}
-
 struct Mode {
   Complex weight, decay, block_decay;  // 2 w, Ā, Ā^kBlock
   float step_re, step_im;              // Ā^kWidth
   float lane_re[kWidth], lane_im[kWidth];
 };
-
-template <typename Op>
-STATESPACE_INLINE Rule rule_of(const Op& op, int64_t mode) {
-  const float dt = static_cast<const float*>(op.dt.data)[mode / op.A.shape[1]];
-  return discretize(load_pair(op.A, mode), dt, op.bilinear);
-}
 
 template <typename Op>
 Mode* prepare(const Op& op) {

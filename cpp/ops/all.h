@@ -17,6 +17,9 @@
 #include "cpp/ops/mamba_step.h"
 #include "cpp/ops/matmul.h"
 #include "cpp/ops/rms_norm.h"
+#include "cpp/ops/s4_kernel.h"
+#include "cpp/ops/s4_recurrence.h"
+#include "cpp/ops/s4d_discretize.h"
 #include "cpp/ops/s4d_kernel.h"
 #include "cpp/ops/sample.h"
 #include "cpp/ops/selective_scan.h"
@@ -29,7 +32,8 @@ namespace statespace {
 using AllOps =
     OpList<SelectiveScanForward, SelectiveScanBackward, SelectiveStateUpdate, CausalConv1dForward, CausalConv1dBackward,
            CausalConv1dUpdate, AssociativeScanForward, AssociativeScanBackward, FftConvForward, FftConvBackward,
-           S4dKernelForward, S4dKernelBackward, LinearForward, LinearBackwardInput, LinearBackwardWeight, LinearPack,
+           S4dKernelForward, S4dKernelBackward, S4dDiscretizeForward, S4dDiscretizeBackward, S4KernelForward,
+           S4KernelBackward, S4Recurrence, LinearForward, LinearBackwardInput, LinearBackwardWeight, LinearPack,
            LinearPackedForward, MambaStepInput, MambaStepScan, MambaStepOutput, Matmul, EmbeddingForward,
            EmbeddingBackward, RmsNormForward, RmsNormBackward, LayerNormForward, LayerNormBackward, CrossEntropyForward,
            CrossEntropyBackward, LinearCrossEntropyForward, LinearCrossEntropyBackward,                         //

@@ -50,13 +50,18 @@ struct S4dKernelBackward {
       output("dC", &S4dKernelBackward::dC, "[dim, states, pair]").f32());
 };
 
+// What every op on a diagonal system needs of A.
+template <typename Op>
+void check_pairs(const Op& op) {
+  if (op.A.dim(2) == 2) return;
+  throw Error("ERR_SHAPE", std::string(Op::row.name) + ": the last axis of A has " + std::to_string(op.A.dim(2)) +
+                               " numbers, expected 2 (re, im)");
+}
+
 template <typename Op>
 void check_s4d_kernel(const Op& op, int64_t length) {
   const std::string name = Op::row.name;
-  if (op.A.dim(2) != 2) {
-    throw Error("ERR_SHAPE",
-                name + ": the last axis of A has " + std::to_string(op.A.dim(2)) + " numbers, expected 2 (re, im)");
-  }
+  check_pairs(op);
   if (length < 1 || length > kMaxKernelLength) {
     throw Error("ERR_ARGUMENT",
                 name + ": length is " + std::to_string(length) + ", expected 1 to " + std::to_string(kMaxKernelLength));

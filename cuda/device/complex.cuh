@@ -36,6 +36,15 @@ __device__ Complex<T> reciprocal(Complex<T> a) {
   return {a.re * scale, -a.im * scale};
 }
 
+// Pair i of (re, im) floats.
+__device__ inline Complex<double> load_complex(const float* from, int64_t i) {
+  return {static_cast<double>(from[2 * i]), static_cast<double>(from[2 * i + 1])};
+}
+__device__ inline void store_complex(float* to, int64_t i, Complex<double> z) {
+  to[2 * i] = static_cast<float>(z.re);
+  to[2 * i + 1] = static_cast<float>(z.im);
+}
+
 // a^k by squaring, k >= 0.
 template <typename T>
 __device__ Complex<T> power(Complex<T> a, int k) {
@@ -47,7 +56,8 @@ __device__ Complex<T> power(Complex<T> a, int k) {
   return result;
 }
 
-// x, unknown to the compiler: what follows from it inside a loop is computed there, and not kept in registers across it.
+// x, unknown to the compiler: what follows from it inside a loop is computed there, and not kept in registers across
+// it.
 __device__ inline int recomputed(int x) {
 #if defined(__CUDACC__)
   asm volatile("" : "+r"(x));

@@ -128,7 +128,7 @@ struct FftPlan {
     if (n <= kMost) return {n, 1, n};
     return {n, 1 << bits / 2, 1 << (bits - bits / 2)};
   }
-  bool is_cut() const { return n1 > 1; }
+  constexpr bool is_cut() const { return n1 > 1; }
 
   // Threads of a block with transforms of `size`, and how many these are.
   static int threads_for(int size) { return size / kFftItems > kThreads ? size / kFftItems : kThreads; }

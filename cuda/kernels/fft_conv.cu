@@ -8,8 +8,8 @@
 
 #include <algorithm>
 
-#include "cuda/device/fft.cuh"
 #include "cuda/device/reduce.cuh"
+#include "cuda/kernels/fft_lines.cuh"
 #include "cuda/kernels/floats.cuh"
 
 namespace statespace::cuda {
@@ -143,28 +143,10 @@ __global__ void __launch_bounds__(kElementwiseThreads)
 
 enum class Source { taps, u, dy };
 
-// Where thread, row and item of a block of a cut transform are; `size` is that of its transforms.
-struct Place {
-  int thread, row, count, stride;
-  int64_t item;
-  int first;  // row or column in the item
-
-  __device__ Place(int size, int across, bool is_row) {
-    const int threads = static_cast<int>(blockDim.x), blocks = across / (threads * kFftItems / size);
-    count = threads * kFftItems / size;
-    // Neighbouring threads have neighbouring elements in memory: of a row, or of several columns.
-    row = is_row ? static_cast<int>(threadIdx.x) / (size / kFftItems) : static_cast<int>(threadIdx.x) % count;
-    thread = is_row ? static_cast<int>(threadIdx.x) % (size / kFftItems) : static_cast<int>(threadIdx.x) / count;
-    stride = size / kFftItems;
-    item = blockIdx.x / blocks;
-    first = static_cast<int>(blockIdx.x % blocks) * count + row;
-  }
-};
-
 // One block per (channel, pair, some columns); for taps per (channel, some columns).
 template <Source kSource>
 __global__ void __launch_bounds__(kMaxThreads) long_columns_kernel(ConvArguments a, Complex<float>* to) {
-  const Place at(a.plan.n1, a.plan.n2, false);
+  const FftLines at(a.plan.n1, a.plan.n2, false);
   const int64_t items = kSource == Source::taps ? 1 : a.pairs;
   const int64_t d = a.first_channel + at.item / items, pair = at.item % items;
   Complex<float> v[kFftItems];
@@ -187,14 +169,14 @@ __global__ void __launch_bounds__(kMaxThreads) long_columns_kernel(ConvArguments
 }
 
 // The rows of one block: loads and transforms, or transforms back and stores.
-__device__ void load_rows(const ConvArguments& a, const Place& at, const Complex<float>* from,
+__device__ void load_rows(const ConvArguments& a, const FftLines& at, const Complex<float>* from,
                           Complex<float> (&v)[kFftItems]) {
 #pragma unroll
   for (int i = 0; i < kFftItems; ++i)
     v[i] = from[static_cast<int64_t>(at.first) * a.plan.n2 + at.thread + i * at.stride];
   block_fft<-1>(v, dynamic_shared<Complex<float>>(), a.plan.n2, at.thread, at.row, at.count);
 }
-__device__ void store_rows(const ConvArguments& a, const Place& at, Complex<float>* to,
+__device__ void store_rows(const ConvArguments& a, const FftLines& at, Complex<float>* to,
                            Complex<float> (&v)[kFftItems]) {
   block_fft<1>(v, dynamic_shared<Complex<float>>(), a.plan.n2, at.thread, at.row, at.count);
 #pragma unroll
@@ -208,7 +190,7 @@ __device__ void store_rows(const ConvArguments& a, const Place& at, Complex<floa
 // in scratch_k.
 template <bool kBackward>
 __global__ void __launch_bounds__(kMaxThreads, 1) long_rows_kernel(ConvArguments a) {
-  Place at(a.plan.n2, a.plan.n1, true);
+  FftLines at(a.plan.n2, a.plan.n1, true);
   Complex<float>* const k = a.scratch_k + at.item * a.plan.n;
   Complex<float> K[kFftItems], v[kFftItems];
   [[maybe_unused]] Complex<float> dk[kFftItems] = {}, u[kFftItems];
@@ -233,7 +215,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) long_rows_kernel(ConvArguments
 // The blocks of long_columns_kernel: transforms columns back, and stores y, du or dk.
 template <Source kSource>
 __global__ void __launch_bounds__(kMaxThreads) long_results_kernel(ConvArguments a, const Complex<float>* from) {
-  const Place at(a.plan.n1, a.plan.n2, false);
+  const FftLines at(a.plan.n1, a.plan.n2, false);
   const int64_t items = kSource == Source::taps ? 1 : a.pairs;
   const int64_t d = a.first_channel + at.item / items, pair = at.item % items;
   Complex<float> v[kFftItems];
@@ -302,13 +284,6 @@ LaunchShape short_shape(const ConvArguments& a) {
           sizeof(Complex<float>) * fft_shared_size(a.plan.n, 1)};
 }
 
-LaunchShape long_shape(int64_t items, int size, int across) {
-  const int count = FftPlan::count_for(size);
-  return {dim3(static_cast<unsigned>(items * (across / count))),
-          dim3(static_cast<unsigned>(FftPlan::threads_for(size))),
-          sizeof(Complex<float>) * fft_shared_size(size, count)};
-}
-
 // f(arguments of some neighbouring channels), all with scratch memory for their transforms.
 template <typename F>
 void for_channels(ConvArguments a, int arrays, Context& context, F f) {
@@ -337,11 +312,11 @@ void run(const FftConvForward& op, Context& context) {
     return;
   }
   for_channels(arguments, 1, context, [&](const ConvArguments& a) {
-    const LaunchShape columns = long_shape(a.channels * a.pairs, a.plan.n1, a.plan.n2);
-    launch(long_columns_kernel<Source::taps>, long_shape(a.channels, a.plan.n1, a.plan.n2), context.stream, a,
+    const LaunchShape columns = lines_shape<float>(a.channels * a.pairs, a.plan.n1, a.plan.n2);
+    launch(long_columns_kernel<Source::taps>, lines_shape<float>(a.channels, a.plan.n1, a.plan.n2), context.stream, a,
            a.scratch_k);
     launch(long_columns_kernel<Source::u>, columns, context.stream, a, a.scratch_u);
-    launch(long_rows_kernel<false>, long_shape(a.channels, a.plan.n2, a.plan.n1), context.stream, a);
+    launch(long_rows_kernel<false>, lines_shape<float>(a.channels, a.plan.n2, a.plan.n1), context.stream, a);
     launch(long_results_kernel<Source::u>, columns, context.stream, a, a.scratch_u);
   });
 }
@@ -376,12 +351,12 @@ void run(const FftConvBackward& op, Context& context) {
     return;
   }
   for_channels(arguments, 2, context, [&](const ConvArguments& a) {
-    const LaunchShape columns = long_shape(a.channels * a.pairs, a.plan.n1, a.plan.n2);
-    const LaunchShape taps_columns = long_shape(a.channels, a.plan.n1, a.plan.n2);
+    const LaunchShape columns = lines_shape<float>(a.channels * a.pairs, a.plan.n1, a.plan.n2);
+    const LaunchShape taps_columns = lines_shape<float>(a.channels, a.plan.n1, a.plan.n2);
     launch(long_columns_kernel<Source::taps>, taps_columns, context.stream, a, a.scratch_k);
     launch(long_columns_kernel<Source::u>, columns, context.stream, a, a.scratch_u);
     launch(long_columns_kernel<Source::dy>, columns, context.stream, a, a.scratch_dy);
-    launch(long_rows_kernel<true>, long_shape(a.channels, a.plan.n2, a.plan.n1), context.stream, a);
+    launch(long_rows_kernel<true>, lines_shape<float>(a.channels, a.plan.n2, a.plan.n1), context.stream, a);
     launch(long_results_kernel<Source::dy>, columns, context.stream, a, a.scratch_dy);
     launch(long_results_kernel<Source::taps>, taps_columns, context.stream, a, a.scratch_k);
   });

@@ -5,10 +5,11 @@
 // the gradients are dL/dw = 2 conj(T0) and dL/dĀ = 2 conj(w T1), also where Ā is 0.
 #include "cpp/ops/s4d_kernel.h"
 
-#include "cuda/device/complex.cuh"
 #include "cuda/device/numeric.cuh"
 #include "cuda/device/reduce.cuh"
 #include "cuda/kernels/floats.cuh"
+#include "cuda/kernels/s4d_rule.cuh"
+#include "cuda/kernels/state_sums.cuh"
 
 namespace statespace::cuda {
 namespace {
@@ -18,59 +19,6 @@ constexpr int kForwardThreads = 128;
 constexpr int kForwardTile = kForwardThreads * kRestart;
 constexpr int kBackwardWarps = 4;
 constexpr int64_t kSegment = 4096;  // positions of a warp in backward
-
-struct SystemArguments {
-  const float *dt, *A, *B, *C;  // B may be null
-  int64_t modes, states;
-  bool bilinear;
-};
-
-__device__ inline Complex<double> load_complex(const float* from, int64_t i) {
-  return {static_cast<double>(from[2 * i]), static_cast<double>(from[2 * i + 1])};
-}
-__device__ inline void store_complex(float* to, int64_t i, Complex<double> z) {
-  to[2 * i] = static_cast<float>(z.re);
-  to[2 * i + 1] = static_cast<float>(z.im);
-}
-
-// (e^z - 1) / z and (e^z - 1 - z) / z^2, by their series where the quotients cancel.
-__device__ inline Complex<double> phi(int k, Complex<double> z, Complex<double> exp_z) {
-  const Complex<double> one = {1, 0};
-  if (z.re * z.re + z.im * z.im > 1) {
-    const Complex<double> inverse = reciprocal(z), first = (exp_z - one) * inverse;
-    return k == 1 ? first : (first - one) * inverse;
-  }
-  Complex<double> sum = one;
-  for (int j = 20; j >= 1; --j) sum = one + scaled(1.0 / (k + j), z * sum);
-  return scaled(1.0 / k, sum);
-}
-
-// Ā and f with their derivatives by A and by dt.
-struct Rule {
-  Complex<double> decay, f, decay_by_a, decay_by_dt, f_by_a, f_by_dt;
-};
-
-constexpr double kPi = 3.14159265358979323846;
-
-__device__ inline Rule discretize(Complex<double> a, double dt, bool bilinear) {
-  const Complex<double> z = scaled(dt, a), one = {1, 0};
-  if (bilinear) {
-    const Complex<double> s = reciprocal(one - scaled(0.5, z)), s2 = s * s;
-    return {(one + scaled(0.5, z)) * s, scaled(dt, s), scaled(dt, s2), a * s2, scaled(dt * dt / 2, s2), s2};
-  }
-  const Complex<double> decay = scaled(exp(z.re), cispi(z.im / kPi));
-  const Complex<double> phi1 = phi(1, z, decay);
-  return {decay, scaled(dt, phi1), scaled(dt, decay), a * decay, scaled(dt * dt, phi1 - phi(2, z, decay)), decay};
-}
-
-__device__ inline Rule rule_of(const SystemArguments& system, int64_t mode) {
-  return discretize(load_complex(system.A, mode), static_cast<double>(system.dt[mode / system.states]),
-                    system.bilinear);
-}
-
-__device__ inline Complex<double> input_of(const SystemArguments& system, int64_t mode) {
-  return system.B ? load_complex(system.B, mode) : Complex<double>{1, 0};
-}
 
 // log2 |Ā| and the angle of Ā in turns, each as two floats; 2 w; and Ā^stride.
 struct Mode {
@@ -84,7 +32,7 @@ __device__ inline Complex<float> narrowed(Complex<double> z) {
 
 // One thread for each mode.
 __global__ void __launch_bounds__(kElementwiseThreads)
-    prepare_modes_kernel(SystemArguments system, int stride, Mode* modes) {
+    prepare_modes_kernel(DiagonalSystem system, int stride, Mode* modes) {
   const int64_t i = global_thread();
   if (i >= system.modes) return;
   const Rule rule = rule_of(system, i);
@@ -166,7 +114,7 @@ __global__ void __launch_bounds__(kBackwardWarps* kWarpSize)
 
 // One thread for each mode: adds the segments in order, and leaves its share of ddt.
 __global__ void __launch_bounds__(kElementwiseThreads)
-    s4d_kernel_gradients_kernel(SystemArguments system, const Sums* partial, int64_t segments, double* ddt, float* dA,
+    s4d_kernel_gradients_kernel(DiagonalSystem system, const Sums* partial, int64_t segments, double* ddt, float* dA,
                                 float* dB, float* dC) {
   const int64_t i = global_thread();
   if (i >= system.modes) return;
@@ -187,28 +135,7 @@ __global__ void __launch_bounds__(kElementwiseThreads)
   ddt[i] = (ddecay * conj(rule.decay_by_dt) + df * conj(rule.f_by_dt)).re;
 }
 
-// One thread for each channel.
-__global__ void __launch_bounds__(kElementwiseThreads)
-    sum_states_kernel(const double* ddt, int64_t dim, int64_t states, float* total) {
-  const int64_t d = global_thread();
-  if (d >= dim) return;
-  double sum = 0;
-  for (int64_t n = 0; n < states; ++n) sum += ddt[d * states + n];
-  total[d] = static_cast<float>(sum);
-}
-
-template <typename Op>
-SystemArguments system_of(const Op& op) {
-  return {op.dt.template as<float>(),
-          op.A.template as<float>(),
-          op.B.template as<float>(),
-          op.C.template as<float>(),
-          op.A.dim(0) * op.A.dim(1),
-          op.A.dim(1),
-          op.bilinear};
-}
-
-Mode* prepare(const SystemArguments& system, int stride, Context& context) {
+Mode* prepare(const DiagonalSystem& system, int stride, Context& context) {
   Mode* modes = context.scratch<Mode>(static_cast<size_t>(system.modes));
   launch_each(prepare_modes_kernel, system.modes, context, system, stride, modes);
   return modes;
@@ -218,7 +145,7 @@ Mode* prepare(const SystemArguments& system, int stride, Context& context) {
 
 template <>
 void run(const S4dKernelForward& op, Context& context) {
-  const SystemArguments system = system_of(op);
+  const DiagonalSystem system = system_of(op);
   if (op.K.size() == 0) return;
   const Mode* modes = prepare(system, kForwardThreads, context);
   const int64_t blocks = op.A.dim(0) * ceil_div<int64_t>(op.length, kForwardTile);
@@ -228,7 +155,7 @@ void run(const S4dKernelForward& op, Context& context) {
 
 template <>
 void run(const S4dKernelBackward& op, Context& context) {
-  const SystemArguments system = system_of(op);
+  const DiagonalSystem system = system_of(op);
   const int64_t dim = op.A.dim(0), length = op.dK.dim(1), segments = ceil_div<int64_t>(length, kSegment);
   if (dim == 0) return;
   double* ddt = context.scratch<double>(static_cast<size_t>(system.modes));
@@ -241,7 +168,7 @@ void run(const S4dKernelBackward& op, Context& context) {
     launch_each(s4d_kernel_gradients_kernel, system.modes, context, system, partial, segments, ddt, op.dA.as<float>(),
                 op.B ? op.dB.as<float>() : nullptr, op.dC.as<float>());
   }
-  launch_each(sum_states_kernel, dim, context, ddt, dim, system.states, op.ddt.as<float>());
+  sum_states(ddt, dim, system.states, op.ddt.as<float>(), context);
 }
 
 }  // namespace statespace::cuda

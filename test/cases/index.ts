@@ -14,6 +14,9 @@ import { linearCrossEntropy } from "./linear_cross_entropy.ts";
 import { mambaStep } from "./mamba_step.ts";
 import { matmulSuite } from "./matmul.ts";
 import { rmsNorm } from "./rms_norm.ts";
+import { s4Kernel } from "./s4_kernel.ts";
+import { s4Recurrence } from "./s4_recurrence.ts";
+import { s4dDiscretize } from "./s4d_discretize.ts";
 import { s4dKernel } from "./s4d_kernel.ts";
 import { selectiveScan } from "./selective_scan.ts";
 import { selectiveStateUpdate } from "./selective_state_update.ts";
@@ -29,6 +32,9 @@ export const suites: readonly OpSuite[] = [
   associativeScan,
   fftConv,
   s4dKernel,
+  s4dDiscretize,
+  s4Kernel,
+  s4Recurrence,
   linearSuite,
   matmulSuite,
   embeddingSuite,

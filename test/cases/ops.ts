@@ -56,6 +56,17 @@ export interface Ops<T> extends Record<UnaryKind, (x: T) => T>, Record<BinaryKin
   ): void;
   associativeScan(a: T, b: T, options?: { initialState?: T; reverse?: boolean }): T;
   fftConv(u: T, k: T, options?: { D?: T; bidirectional?: boolean }): T;
+  s4Kernel(dt: T, A: T, P: T, B: T, C: T, length: number): T;
+  s4Recurrence(
+    u: T,
+    dt: T,
+    A: T,
+    P: T,
+    B: T,
+    C: T,
+    options?: { D?: T; initialState?: T; returnLastState?: boolean },
+  ): T | { y: T; lastState: T };
+  s4dDiscretize(dt: T, A: T, options?: { B?: T; discretization?: "zoh" | "bilinear" }): { A: T; B: T };
   s4dKernel(dt: T, A: T, C: T, length: number, options?: { B?: T; discretization?: "zoh" | "bilinear" }): T;
   linear(x: T, weight: T, bias?: T): T;
   matmul(a: T, b: T): T;

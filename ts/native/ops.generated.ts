@@ -207,6 +207,80 @@ export interface Kernels<T> {
     into?: { ddt?: T | undefined; dA?: T | undefined; dB?: T | undefined; dC?: T | undefined },
   ): { ddt: T; dA: T; dB: T | null; dC: T };
   /**
+   * - dt: [dim], float32
+   * - A: [dim, states, pair], float32
+   * - B: [dim, states, pair], float32
+   * - bilinear: the bilinear rule instead of zero-order hold
+   * - discreteA (result): [dim, states, pair], float32
+   * - discreteB (result): [dim, states, pair], float32
+   */
+  s4dDiscretizeForward(
+    args: { dt: T; A: T; B?: T | null | undefined; bilinear: boolean },
+    into?: { discreteA?: T | undefined; discreteB?: T | undefined },
+  ): { discreteA: T; discreteB: T };
+  /**
+   * - ddiscreteA: [dim, states, pair], float32
+   * - ddiscreteB: [dim, states, pair], float32
+   * - dt: [dim], float32
+   * - A: [dim, states, pair], float32
+   * - B: [dim, states, pair], float32
+   * - bilinear: as in forward
+   * - ddt (result): [dim], float32
+   * - dA (result): [dim, states, pair], float32
+   * - dB (result): [dim, states, pair], float32
+   */
+  s4dDiscretizeBackward(
+    args: { ddiscreteA?: T | null | undefined; ddiscreteB?: T | null | undefined; dt: T; A: T; B?: T | null | undefined; bilinear: boolean },
+    into?: { ddt?: T | undefined; dA?: T | undefined; dB?: T | undefined },
+  ): { ddt: T; dA: T; dB: T | null };
+  /**
+   * - dt: [dim], float32
+   * - A: [dim, states, pair], float32
+   * - P: [rank, dim, states, pair], float32
+   * - B: [dim, states, pair], float32
+   * - C: [dim, states, pair], float32
+   * - length: positions of the kernel
+   * - K (result): [dim, length], float32
+   */
+  s4KernelForward(
+    args: { dt: T; A: T; P: T; B: T; C: T; length: number },
+    into?: { K?: T | undefined },
+  ): { K: T };
+  /**
+   * - dK: [dim, length], float32
+   * - dt: [dim], float32
+   * - A: [dim, states, pair], float32
+   * - P: [rank, dim, states, pair], float32
+   * - B: [dim, states, pair], float32
+   * - C: [dim, states, pair], float32
+   * - ddt (result): [dim], float32
+   * - dA (result): [dim, states, pair], float32
+   * - dP (result): [rank, dim, states, pair], float32
+   * - dB (result): [dim, states, pair], float32
+   * - dC (result): [dim, states, pair], float32
+   */
+  s4KernelBackward(
+    args: { dK: T; dt: T; A: T; P: T; B: T; C: T },
+    into?: { ddt?: T | undefined; dA?: T | undefined; dP?: T | undefined; dB?: T | undefined; dC?: T | undefined },
+  ): { ddt: T; dA: T; dP: T; dB: T; dC: T };
+  /**
+   * - u: [batch, length, dim], same
+   * - dt: [dim], float32
+   * - A: [dim, states, pair], float32
+   * - P: [rank, dim, states, pair], float32
+   * - B: [dim, states, pair], float32
+   * - C: [dim, states, pair], float32
+   * - D: [dim], float32
+   * - initialState: [batch, dim, states, pair], float32
+   * - returnLastState: make lastState
+   * - y (result): [batch, length, dim], same
+   * - lastState (result): [batch, dim, states, pair], float32
+   */
+  s4Recurrence(
+    args: { u: T; dt: T; A: T; P: T; B: T; C: T; D?: T | null | undefined; initialState?: T | null | undefined; returnLastState: boolean },
+    into?: { y?: T | undefined; lastState?: T | undefined },
+  ): { y: T; lastState: T | null };
+  /**
    * - x: [..., inputs], same
    * - weight: [outputs, inputs], same
    * - bias: [outputs], float32
@@ -828,6 +902,11 @@ export const kernelNames: readonly (keyof Kernels<unknown>)[] = [
   "fftConvBackward",
   "s4dKernelForward",
   "s4dKernelBackward",
+  "s4dDiscretizeForward",
+  "s4dDiscretizeBackward",
+  "s4KernelForward",
+  "s4KernelBackward",
+  "s4Recurrence",
   "linearForward",
   "linearBackwardInput",
   "linearBackwardWeight",
