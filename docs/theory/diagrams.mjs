@@ -28,6 +28,7 @@ async function influence(delta) {
       ),
     );
     rows.push(await u.grad.data());
+    u.grad.dispose();
   }
   return rows;
 }

@@ -201,5 +201,6 @@ for (const [name, draw] of Object.entries({
   memory,
   block,
 })) {
-  writeFileSync(join(folder, `${name}.svg`), await draw());
+  // Nothing is left to the garbage collector, which would give memory back while a figure measures it.
+  writeFileSync(join(folder, `${name}.svg`), await scope.async(async () => draw()));
 }
