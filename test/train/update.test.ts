@@ -1,15 +1,14 @@
 // Recorded updates are plain ones, to the last bit; what cannot be recorded is run plainly.
 import { expect } from "chai";
 import { MambaLM, manualSeed, nn, ops, optim, type Tensor, type TrainableModel } from "statespace";
-import type { Batch } from "../../dist/train/data.js";
-import { Update } from "../../dist/train/update.js";
+import { type Example, exampleOf, Update } from "../../dist/train/update.js";
 import { onEveryDevice } from "../support/on_device.ts";
 
 const vocabSize = 13;
 
-function batch(index: number, rows = 1, length = 6): Batch {
+function batch(index: number, rows = 1, length = 6): Example {
   const values = Int32Array.from({ length: rows * length + 1 }, (_, i) => (7 * i * (i + index) + 3 * i) % vocabSize);
-  return { ids: values.slice(0, -1), targets: values.slice(1), rows, length };
+  return exampleOf({ ids: values.slice(0, -1), targets: values.slice(1), rows, length });
 }
 
 class Dropping extends nn.Module implements TrainableModel {
@@ -19,11 +18,11 @@ class Dropping extends nn.Module implements TrainableModel {
   }
 }
 
-async function train(make: () => TrainableModel, record: boolean, batches: readonly Batch[][]) {
+async function train(make: () => TrainableModel, record: boolean, batches: readonly Example[][]) {
   manualSeed(3);
   using model = make();
   using optimizer = new optim.AdamW(model, { lr: 1e-2, weightDecay: 0.1 });
-  using update = new Update(model, optimizer, { clipNorm: 0.5, record });
+  using update = new Update((ids, targets) => model.loss(ids, targets), optimizer, { clipNorm: 0.5, record });
   const results: number[][] = [];
   const recorded: boolean[] = [];
   for (const [i, some] of batches.entries()) {
@@ -76,7 +75,7 @@ onEveryDevice("an update of the weights", () => {
       manualSeed(4);
       using model = tiny();
       using optimizer = new optim.AdamW(model, { lr: 1e-2 });
-      using update = new Update(model, optimizer, { clipNorm: null, record });
+      using update = new Update((ids, targets) => model.loss(ids, targets), optimizer, { clipNorm: null, record });
       for (let i = 0; i < 3; i++) {
         await update.enqueue([batch(i)], 1e-2).loss;
         model.zeroGrad();

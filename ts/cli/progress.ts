@@ -1,11 +1,20 @@
 // How training is shown: a bar where someone watches a terminal, plain lines everywhere else.
 import { Presets, SingleBar } from "cli-progress";
-import type { StepResult } from "../train/trainer.ts";
 import { note } from "./output.ts";
+
+/** What is shown of a step. */
+export interface Shown {
+  step: number;
+  loss: number;
+  tokensPerSecond: number;
+  validationLoss?: number | undefined;
+  /** In place of the validation's loss. */
+  validation?: string | undefined;
+}
 
 /** Shows the steps of a run. */
 export interface Progress {
-  update(result: StepResult): void;
+  update(result: Shown): void;
   stop(): void;
 }
 
@@ -31,13 +40,14 @@ class Averages {
     this.#steps = steps;
   }
 
-  add({ step, loss, tokensPerSecond, validationLoss }: StepResult): void {
+  add({ step, loss, tokensPerSecond, validationLoss, validation }: Shown): void {
     this.#first ??= step - 1;
     const keep = 0.95;
     this.#weight = keep * this.#weight + 1 - keep;
     this.#loss = keep * this.#loss + (1 - keep) * loss;
     this.#rate = keep * this.#rate + (1 - keep) * tokensPerSecond;
-    if (validationLoss !== undefined) this.validation = validationLoss.toFixed(3);
+    const newest = validation ?? validationLoss?.toFixed(3);
+    if (newest !== undefined) this.validation = newest;
   }
 
   get loss(): string {
@@ -74,7 +84,7 @@ class Bar implements Progress {
     this.#bar.start(steps, from, { loss: "-", validation: "-", rate: "-", left: "?" });
   }
 
-  update(result: StepResult): void {
+  update(result: Shown): void {
     const averages = this.#averages;
     averages.add(result);
     this.#bar.update(result.step, {
@@ -101,12 +111,13 @@ class Lines implements Progress {
     this.#averages = new Averages(steps);
   }
 
-  update(result: StepResult): void {
+  update(result: Shown): void {
     const averages = this.#averages;
     averages.add(result);
-    const { step, validationLoss } = result;
-    if (validationLoss === undefined && step % this.#every !== 0 && step !== this.#steps) return;
-    const validation = validationLoss === undefined ? "" : `  validation ${averages.validation}`;
+    const { step, validationLoss, validation: shown } = result;
+    const isValidated = validationLoss !== undefined || shown !== undefined;
+    if (!isValidated && step % this.#every !== 0 && step !== this.#steps) return;
+    const validation = isValidated ? `  validation ${averages.validation}` : "";
     note(
       `step ${step}/${this.#steps}  loss ${averages.loss}${validation}  ${averages.rate} tokens/s  ${averages.left(step)} left`,
     );

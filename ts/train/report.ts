@@ -1,12 +1,9 @@
 // report.html: the curves and samples of a run in one file that needs nothing else.
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { writeFileAtomic } from "../io/atomic.ts";
 import { type MetricsRow, readMetrics } from "./metrics.ts";
-import { page, type ReportFacts } from "./report_page.ts";
-
-const require = createRequire(import.meta.url);
+import { chartLibrary, type ReportFacts } from "./page.ts";
+import { page } from "./report_page.ts";
 
 // More points than a screen has pixels only make the file large.
 const mostPoints = 2000;
@@ -29,20 +26,6 @@ function thinned(rows: readonly MetricsRow[]): MetricsRow[] {
     });
   }
   return thin;
-}
-
-/** uPlot's script and style, or null where the package is not installed. */
-async function chartLibrary(): Promise<{ script: string; style: string } | null> {
-  try {
-    const folder = dirname(require.resolve("uplot/dist/uPlot.iife.min.js"));
-    const [script, style] = await Promise.all([
-      readFile(join(folder, "uPlot.iife.min.js"), "utf8"),
-      readFile(join(folder, "uPlot.min.css"), "utf8"),
-    ]);
-    return { script, style };
-  } catch {
-    return null;
-  }
 }
 
 /**

@@ -1,8 +1,6 @@
 // The page of a run's report: style, script and data in one text.
 import type { MetricsRow } from "./metrics.ts";
-
-/** Names and values at the head of a report. */
-export type ReportFacts = Readonly<Record<string, string | number>>;
+import { type ChartLibrary, document, embedded, escaped, factList, type ReportFacts } from "./page.ts";
 
 /** What a page shows. */
 export interface ReportContents {
@@ -10,39 +8,8 @@ export interface ReportContents {
   facts: ReportFacts;
   rows: readonly MetricsRow[];
   samples: readonly { step: number; text: string }[];
-  library: { script: string; style: string } | null;
+  library: ChartLibrary | null;
 }
-
-function escaped(text: string): string {
-  const names: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
-  return text.replace(/[&<>"']/g, (character) => names[character] as string);
-}
-
-/** JSON that cannot end the script around it. */
-function embedded(value: unknown): string {
-  return JSON.stringify(value)
-    .replaceAll("<", "\\u003c")
-    .replaceAll("\u2028", "\\u2028")
-    .replaceAll("\u2029", "\\u2029");
-}
-
-const style = `
-:root { color-scheme: light dark; --ink: #1b1f24; --soft: #6a737d; --line: #d8dee4; --paper: #ffffff; --card: #f6f8fa;
-  --train: #2f6feb; --validation: #d1570c; --other: #2a8a5c; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #8d96a0; --line: #30363d; --paper: #0d1117;
-  --card: #161b22; --train: #6ca4ff; --validation: #ff9d5c; --other: #56d39b; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1000px; padding: 2rem 1.25rem 4rem; background: var(--paper); color: var(--ink);
-  font: 15px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin: 0 0 1rem; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
-dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: .6rem; margin: 0; }
-dl div { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .5rem .75rem; }
-dt { color: var(--soft); font-size: .8rem; } dd { margin: 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .75rem; margin: .25rem 0 1rem;
-  white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.45 ui-monospace, monospace; }
-.chart { border: 1px solid var(--line); border-radius: 8px; padding: .75rem .5rem .25rem; overflow: hidden; }
-.u-legend { color: var(--ink); font-size: .85rem; } .note, summary { color: var(--soft); }
-`;
 
 // Runs in the browser; uPlot draws on a canvas and has to be told the colours.
 const script = `
@@ -94,10 +61,7 @@ function facts({ facts: given, rows }: ReportContents): string {
       "best validation loss": Math.min(...validation).toFixed(4),
     }),
   };
-  const entries = Object.entries(all).map(
-    ([name, value]) => `<div><dt>${escaped(name)}</dt><dd>${escaped(String(value))}</dd></div>`,
-  );
-  return `<dl>${entries.join("")}</dl>`;
+  return factList(all);
 }
 
 function charts({ library, rows }: ReportContents): string {
@@ -123,20 +87,5 @@ function samples({ samples: given }: ReportContents): string {
 /** The whole page. */
 export function page(contents: ReportContents): string {
   const { title, library } = contents;
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escaped(title)}</title>
-<style>${library?.style ?? ""}${style}</style>
-</head>
-<body>
-<h1>${escaped(title)}</h1>
-${facts(contents)}
-${charts(contents)}
-${samples(contents)}
-</body>
-</html>
-`;
+  return document(title, library, `${facts(contents)}\n${charts(contents)}\n${samples(contents)}`);
 }

@@ -8,7 +8,7 @@ import { RunLock } from "./lock.ts";
 import { MetricsFile, type MetricsRow } from "./metrics.ts";
 import { optimizerOf, type Resolved, resolve, type TrainableModel, type TrainerOptions } from "./options.ts";
 import { loadTrainingState, saveTrainingState } from "./training_state.ts";
-import { Update } from "./update.ts";
+import { exampleOf, Update } from "./update.ts";
 
 /** What is known of one update. */
 export type StepResult = MetricsRow;
@@ -122,7 +122,7 @@ export class Trainer implements AsyncIterable<StepResult> {
     const { steps, signal, checkpoint } = this.#options;
     const log = new StepLog(this.#tokensPerStep, metrics);
     const waiting: Promise<StepResult>[] = [];
-    const update = new Update(this.model, this.optimizer, this.#options);
+    const update = new Update((ids, targets) => this.model.loss(ids, targets), this.optimizer, this.#options);
     this.model.train();
     let batches = this.#read();
     try {
@@ -172,7 +172,7 @@ export class Trainer implements AsyncIterable<StepResult> {
   #enqueue(update: Update, batches: readonly Batch[]): Reading {
     const { lr, schedule } = this.#options;
     const learningRate = lr * schedule(this.#step);
-    const { loss, norm } = update.enqueue(batches, learningRate);
+    const { loss, norm } = update.enqueue(batches.map(exampleOf), learningRate);
     const finished = loss.then(() => performance.now());
     finished.catch(() => {});
     this.#step++;

@@ -8,7 +8,6 @@ import { type Recording, record } from "../tensor/recording.ts";
 import { currentScope, scope } from "../tensor/scope.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { Batch } from "./data.ts";
-import type { TrainableModel } from "./options.ts";
 
 /** What is read of an update when the device is done with it. */
 export interface UpdateReading {
@@ -18,17 +17,34 @@ export interface UpdateReading {
   norm: Promise<number>;
 }
 
-interface Inputs {
-  ids: Tensor;
+/** Numbers of the host and the shape of the tensor that they become. */
+export interface Values {
+  readonly values: Int32Array | Float32Array;
+  readonly shape: readonly number[];
+}
+
+/** What one loss is computed from. */
+export interface Example {
+  readonly inputs: Values;
+  readonly targets: Values;
+}
+
+/** Tokens and those that follow them. */
+export function exampleOf({ ids, targets, rows, length }: Batch): Example {
+  const shape = [rows, length];
+  return { inputs: { values: ids, shape }, targets: { values: targets, shape } };
+}
+
+interface Places {
+  inputs: Tensor;
   targets: Tensor;
 }
 
-/** The recordings for batches of one shape, and the tensors that these read. */
+/** The recordings for batches of one form, and the tensors that these read. */
 interface Recorded {
-  rows: number;
-  length: number;
+  form: string;
   count: number;
-  inputs: Inputs;
+  places: Places;
   /** Forward and backward of a batch; where there is only one, also what comes after. */
   batch: Recording<{ loss: Tensor; norm?: Tensor }>;
   /** Clipping, step and clearing, after several batches. */
@@ -42,15 +58,19 @@ const kept = (t: Tensor): Tensor => {
 
 /** @internal makes updates; the second and later ones are replays, where model and optimiser allow it */
 export class Update implements Disposable {
-  readonly #model: TrainableModel;
+  readonly #loss: (inputs: Tensor, targets: Tensor) => Tensor;
   readonly #optimizer: AdamW;
   readonly #clipNorm: number;
   #records: boolean;
   #isWarm = false;
   #recorded: Recorded | undefined;
 
-  constructor(model: TrainableModel, optimizer: AdamW, options: { clipNorm: number | null; record: boolean }) {
-    this.#model = model;
+  constructor(
+    loss: (inputs: Tensor, targets: Tensor) => Tensor,
+    optimizer: AdamW,
+    options: { clipNorm: number | null; record: boolean },
+  ) {
+    this.#loss = loss;
     this.#optimizer = optimizer;
     this.#clipNorm = options.clipNorm ?? Number.POSITIVE_INFINITY;
     this.#records = options.record && optimizer.isRecordable;
@@ -61,7 +81,7 @@ export class Update implements Disposable {
     return this.#recorded !== undefined;
   }
 
-  enqueue(batches: readonly Batch[], learningRate: number): UpdateReading {
+  enqueue(batches: readonly Example[], learningRate: number): UpdateReading {
     this.#optimizer.lr = learningRate;
     const recorded = this.#recordingOf(batches);
     this.#isWarm = true;
@@ -73,33 +93,34 @@ export class Update implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    const { inputs, batch, rest } = this.#recorded ?? {};
+    const { places, batch, rest } = this.#recorded ?? {};
     this.#recorded = undefined;
-    for (const t of [inputs?.ids, inputs?.targets, batch?.result.loss, batch?.result.norm, rest?.result.norm]) {
+    for (const t of [places?.inputs, places?.targets, batch?.result.loss, batch?.result.norm, rest?.result.norm]) {
       t?.dispose();
     }
     batch?.dispose();
     rest?.dispose();
   }
 
-  #plain(batches: readonly Batch[]): { losses: Promise<number>[]; norm: Promise<number> } {
+  #plain(batches: readonly Example[]): { losses: Promise<number>[]; norm: Promise<number> } {
     const device = this.#optimizer.device;
-    const losses = batches.map(({ ids, targets, rows, length }) =>
+    const uploaded = ({ values, shape }: Values): Tensor => Tensor.from(values, shape, { device });
+    const losses = batches.map(({ inputs, targets }) =>
       scope(() => {
-        const [x, y] = [ids, targets].map((values) => Tensor.from(values, [rows, length], { device }));
-        return { loss: this.#gradients({ ids: x as Tensor, targets: y as Tensor }, batches.length).item() };
+        const places = { inputs: uploaded(inputs), targets: uploaded(targets) };
+        return { loss: this.#gradients(places, batches.length).item() };
       }),
     );
     return { losses: losses.map(({ loss }) => loss), norm: this.#apply().item() };
   }
 
-  #replay(recorded: Recorded, batches: readonly Batch[]): { losses: Promise<number>[]; norm: Promise<number> } {
-    const { inputs, batch, rest } = recorded;
+  #replay(recorded: Recorded, batches: readonly Example[]): { losses: Promise<number>[]; norm: Promise<number> } {
+    const { places, batch, rest } = recorded;
     // Someone may have put other gradients into the parameters meanwhile.
     void this.#optimizer.buckets;
-    const losses = batches.map(({ ids, targets }) => {
-      assign(inputs.ids, ids);
-      assign(inputs.targets, targets);
+    const losses = batches.map(({ inputs, targets }) => {
+      assign(places.inputs, inputs);
+      assign(places.targets, targets);
       batch.replay();
       return batch.result.loss.item();
     });
@@ -108,8 +129,8 @@ export class Update implements Disposable {
   }
 
   /** Forward and backward of one of `count` batches; the loss. */
-  #gradients({ ids, targets }: Inputs, count: number): Tensor {
-    const loss = this.#model.loss(ids, targets);
+  #gradients({ inputs, targets }: Places, count: number): Tensor {
+    const loss = this.#loss(inputs, targets);
     (count === 1 ? loss : scale(loss, 1 / count)).backward();
     return loss;
   }
@@ -123,17 +144,17 @@ export class Update implements Disposable {
   }
 
   /** The recording for these batches, made now if it is worth it. */
-  #recordingOf(batches: readonly Batch[]): Recorded | undefined {
-    const [{ rows, length } = { rows: 0, length: 0 }] = batches;
-    const isEven = batches.every((batch) => batch.rows === rows && batch.length === length);
+  #recordingOf(batches: readonly Example[]): Recorded | undefined {
+    const [first] = batches;
+    const form = first && formOf(first);
+    const isEven = batches.every((batch) => formOf(batch) === form);
     const made = this.#recorded;
-    const fits = made && made.rows === rows && made.length === length && made.count === batches.length;
-    if (fits && isEven) return made;
+    if (isEven && made?.form === form && made?.count === batches.length) return made;
     // The first update is plain: what is prepared once, such as plans of a library, is no part of a recording.
-    if (!this.#records || !this.#isWarm || !isEven) return undefined;
+    if (!this.#records || !this.#isWarm || !isEven || !first) return undefined;
     this[Symbol.dispose]();
     try {
-      this.#recorded = this.#record(rows, length, batches.length);
+      this.#recorded = this.#record(first, batches.length);
     } catch (error) {
       // A loss that reads, uploads or draws random numbers on the way is made anew each time.
       if (!(error instanceof StateSpaceError && error.code === "ERR_RECORDING")) throw error;
@@ -142,33 +163,39 @@ export class Update implements Disposable {
     return this.#recorded;
   }
 
-  #record(rows: number, length: number, count: number): Recorded {
+  #record(example: Example, count: number): Recorded {
     const device = this.#optimizer.device;
-    const empty = (): Tensor => kept(Tensor.zeros([rows, length], { dtype: "int32", device }));
-    const inputs = { ids: empty(), targets: empty() };
+    const empty = ({ values, shape }: Values): Tensor =>
+      kept(Tensor.zeros(shape, { dtype: values instanceof Int32Array ? "int32" : "float32", device }));
+    const places = { inputs: empty(example.inputs), targets: empty(example.targets) };
     let batch: Recorded["batch"] | undefined;
     try {
       void this.#optimizer.buckets;
       batch = record(
         () =>
           scope(() => {
-            const loss = kept(this.#gradients(inputs, count));
+            const loss = kept(this.#gradients(places, count));
             return count === 1 ? { loss, norm: kept(this.#apply()) } : { loss };
           }),
         device,
       );
       const rest = count === 1 ? undefined : record(() => scope(() => ({ norm: kept(this.#apply()) })), device);
-      return { rows, length, count, inputs, batch, rest };
+      return { form: formOf(example), count, places, batch, rest };
     } catch (error) {
       batch?.dispose();
-      for (const t of Object.values(inputs)) t.dispose();
+      for (const t of Object.values(places)) t.dispose();
       throw error;
     }
   }
 }
 
+/** Shapes and types: equal for examples that one recording can take. */
+function formOf({ inputs, targets }: Example): string {
+  return [inputs, targets].map(({ values, shape }) => `${values.constructor.name} ${shape.join()}`).join(" ");
+}
+
 /** Puts values into a tensor that recordings read. */
-function assign(target: Tensor, values: Int32Array): void {
+function assign(target: Tensor, { values }: Values): void {
   scope(() => {
     const x = Tensor.from(values, target.shape, { device: target.device });
     kernels.copy({ x, dtype: target.dtype }, { y: target });

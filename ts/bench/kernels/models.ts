@@ -8,7 +8,7 @@ import { manualSeed } from "../../tensor/random.ts";
 import { record } from "../../tensor/recording.ts";
 import { scope } from "../../tensor/scope.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { Update } from "../../train/update.ts";
+import { exampleOf, Update } from "../../train/update.ts";
 import type { Setting, Shape, WholeBench } from "../kernel.ts";
 import { expectClose } from "../reference.ts";
 
@@ -69,8 +69,8 @@ const trainStep: WholeBench = {
     const wanted = text.subarray(1);
     const ids = Tensor.from(text.subarray(0, batch * length), [batch, length], { device });
     const targets = Tensor.from(wanted, [batch, length], { device });
-    const update = new Update(model, optimizer, { clipNorm: 1, record: true });
-    const rows = { ids: text.slice(0, -1), targets: wanted, rows: batch, length };
+    const update = new Update((x, y) => model.loss(x, y), optimizer, { clipNorm: 1, record: true });
+    const rows = exampleOf({ ids: text.slice(0, -1), targets: wanted, rows: batch, length });
     const work = (): Promise<number> => update.enqueue([rows], 1e-3).loss;
     const dispose = (): void => {
       update[Symbol.dispose]();
