@@ -42,6 +42,7 @@ const layers = [
   "models",
   "train",
   "bench",
+  "tasks",
   "cli",
 ];
 const except: Record<string, readonly string[]> = {

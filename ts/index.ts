@@ -65,6 +65,7 @@ export * as nn from "./nn/index.ts";
 export * as ops from "./ops/index.ts";
 export * as optim from "./optim/index.ts";
 export * as ssm from "./ssm/index.ts";
+export * as tasks from "./tasks/index.ts";
 export { type Device, type DeviceMemory, type DeviceSpec, device, devices, type Fallback } from "./tensor/device.ts";
 export { manualSeed, type RngState, rngState, setRngState } from "./tensor/random.ts";
 export { type Recording, record } from "./tensor/recording.ts";

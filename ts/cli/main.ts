@@ -10,6 +10,7 @@ import { doctorCommand } from "./doctor.ts";
 import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
 import { describeError, exitCodes, Interrupted, note } from "./output.ts";
+import { taskCommand } from "./task.ts";
 import { trainCommand } from "./train.ts";
 
 const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
@@ -19,6 +20,7 @@ function program(): Command {
     doctorCommand(),
     trainCommand(),
     generateCommand(),
+    taskCommand(),
     benchCommand(),
     inspectCommand(),
     buildCommand(),
