@@ -95,6 +95,8 @@ export async function runTask(options: TaskRunOptions): Promise<TaskResult> {
     model: { ...preset.model, ...change.model },
     training: { ...preset.training, ...change.training },
   };
+  // Fewer steps than the preset's warm-up are all warm-up.
+  settings.training.warmupSteps = Math.min(settings.training.warmupSteps ?? 0, settings.training.steps);
   const { lengths = preset.lengths, sequences = preset.sequences } = change;
   const changed = Object.keys(change).length > 0;
   const device = findDevice(options.device);
