@@ -29,7 +29,7 @@ export interface S4Setup {
   readonly dt?: readonly [number, number];
   /** Range of -Re A where it is not HiPPO's. */
   readonly decay?: readonly [number, number];
-  /** Largest phase that matters, for finite differences. */
+  /** Largest phase that matters, for the steps of finite differences. */
   readonly radians?: number;
 }
 

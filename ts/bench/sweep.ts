@@ -3,6 +3,9 @@ import { makeError } from "../native/errors.ts";
 import type { Device } from "../tensor/device.ts";
 import { type BenchDType, type KernelBench, type Shape, size } from "./kernel.ts";
 import { causalConv1d } from "./kernels/causal_conv1d.ts";
+import { fftConv } from "./kernels/fft_conv.ts";
+import { s4Kernel } from "./kernels/s4_kernel.ts";
+import { s4dKernel } from "./kernels/s4d_kernel.ts";
 import { selectiveScan } from "./kernels/selective_scan.ts";
 import type { Budget } from "./measure.ts";
 import { isEmulated } from "./place.ts";
@@ -81,9 +84,13 @@ function bytesNeeded(bench: KernelBench, shape: Shape, dtype: BenchDType, device
   return bench.work({ device, shape, dtype }).bytes * 1.5;
 }
 
-/** The kernels whose cost is swept: the scan and the convolution, both ways. Only the scan has states. */
+/**
+ * The kernels whose cost is swept, both ways: the scan and the convolution, of which only the scan has states; over the
+ * length also S4's, whose cost has a logarithm in it.
+ */
 export function sweepBenches(over: Sweepable): KernelBench[] {
-  return [...selectiveScan, ...causalConv1d].filter(({ sizes }) => Object.hasOwn(sizes, over));
+  const every = [...selectiveScan, ...causalConv1d].filter(({ sizes }) => Object.hasOwn(sizes, over));
+  return over === "length" ? [...every, ...fftConv, ...s4dKernel, ...s4Kernel] : every;
 }
 
 /** Runs one kernel at every size that the device's memory holds. */
