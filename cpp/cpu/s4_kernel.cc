@@ -1,6 +1,6 @@
 // The kernel as the impulse response of the recurrence, channels across the lanes. Cauchy sums need as many operations
 // for each state and position, and divisions beside them; where positions need not be independent, stepping in double
-// is the shorter and the more accurate way (docs/decisions/0010-s4-kernel.md).
+// is the shorter and the more accurate way (docs/decisions/0012-s4-kernel.md).
 #include "cpp/ops/s4_kernel.h"
 
 #include "cpp/cpu/parallel.h"

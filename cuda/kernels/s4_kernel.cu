@@ -1,7 +1,7 @@
 // The kernel from its generating function X_k (s4_cauchy.cuh) at n > length points of a circle of radius rho < 1:
 //   K[l] = rho^-l / n sum over k of X_k exp(2 pi i k l / n), up to rho^n K[l + n] and so on.
 // All is double, which pays for both the rho^-l that roundings grow by and the rho^n that is left of later taps (Lubich
-// 1988, Abate and Whitt 1992; docs/decisions/0010-s4-kernel.md). No pole is met, since Re g > 0, and C stays C.
+// 1988, Abate and Whitt 1992; docs/decisions/0012-s4-kernel.md). No pole is met, since Re g > 0, and C stays C.
 //
 // K is real: half of the points are enough, and a transform of n / 2 complex numbers, each an even and an odd tap. With
 // the gradient G_k of X_k from the transform back, each node leaves what the states need:
