@@ -1,5 +1,5 @@
 // Complex tensors, (..., 2) as (re, im), from elementwise operations: for what is small beside the sequences.
-import { concat, reshape, scale, slice } from "../ops/index.ts";
+import { add, concat, div, mul, reshape, scale, slice, square, sub } from "../ops/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** @internal (...) */
@@ -20,4 +20,22 @@ function part(z: Tensor, which: 0 | 1): Tensor {
 export function complex(real: Tensor, imaginary: Tensor | null): Tensor {
   const pair = (x: Tensor): Tensor => reshape(x, [...x.shape, 1]);
   return concat([pair(real), pair(imaginary ?? scale(real, 0))], -1);
+}
+
+/** @internal a b, broadcast */
+export function complexMul(a: Tensor, b: Tensor): Tensor {
+  const [ar, ai, br, bi] = [re(a), im(a), re(b), im(b)];
+  return complex(sub(mul(ar, br), mul(ai, bi)), add(mul(ar, bi), mul(ai, br)));
+}
+
+/** @internal the complex conjugate */
+export function conjugate(z: Tensor): Tensor {
+  return complex(re(z), scale(im(z), -1));
+}
+
+/** @internal 1 / z */
+export function reciprocal(z: Tensor): Tensor {
+  const [real, imaginary] = [re(z), im(z)];
+  const norm = add(square(real), square(imaginary));
+  return complex(div(real, norm), scale(div(imaginary, norm), -1));
 }

@@ -14,6 +14,7 @@ export type { Norm, NormName } from "./norm.ts";
 export { type ParameterOptions, parameter, parameterOptions } from "./parameter.ts";
 export { type BlockPassOptions, ResidualBlock, type ResidualBlockOptions } from "./residual_block.ts";
 export { type NormOptions, RMSNorm } from "./rms_norm.ts";
+export { S4, type S4Options } from "./s4.ts";
 export { S4Layer, type S4PassOptions } from "./s4_layer.ts";
 export type { S4Activation, S4LayerOptions, S4Mode, S4Parameter } from "./s4_options.ts";
 export { S4State } from "./s4_state.ts";

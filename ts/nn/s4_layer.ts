@@ -1,13 +1,15 @@
 // The layer around state space models that do not depend on the input: their kernels convolve, or their recurrence steps.
 import { isGradEnabled, noGrad } from "../autograd/mode.ts";
 import { makeError } from "../native/errors.ts";
-import { abs, concat, exp, expand, fftConv, mul, neg, relu, reshape, scale, sigmoid, slice } from "../ops/index.ts";
+import { abs, concat, exp, fftConv, mul, neg, relu, reshape, scale, sigmoid, slice } from "../ops/index.ts";
 import { longestKernel } from "../ops/s4d_kernel.ts";
 import { kernels } from "../tensor/kernels.ts";
 import { scope } from "../tensor/scope.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { currentTrace } from "../tensor/written.ts";
 import { integer, limits, real } from "./check.ts";
 import { complex, im } from "./complex.ts";
+import { Derived } from "./derived.ts";
 import { Dropout } from "./dropout.ts";
 import { inFloat32, type PlaceOptions } from "./init.ts";
 import { Linear } from "./linear.ts";
@@ -15,22 +17,14 @@ import type { Mixer } from "./mixer.ts";
 import { Module } from "./module.ts";
 import { parameter } from "./parameter.ts";
 import { activationOf, logTimeSteps, type S4Settings, ssmParameter } from "./s4_options.ts";
+import { type LowRankSystems, type Recurred, stepped } from "./s4_recurrence.ts";
 import { S4State } from "./s4_state.ts";
+import { repeatedRows, type Systems } from "./s4_systems.ts";
 
 /** Options of one pass through a layer. */
 export interface S4PassOptions {
   /** Factor on the time steps: 2 reads every second sample of what was trained on, 0.5 twice as many. 1 by default. */
   rate?: number | undefined;
-}
-
-/** @internal continuous systems with one input and one output, one a row; complex numbers as (re, im) */
-export interface Systems {
-  /** (rows) */
-  readonly dt: Tensor;
-  /** (rows, states, 2), as B and C. */
-  readonly A: Tensor;
-  readonly B: Tensor | null;
-  readonly C: Tensor;
 }
 
 /** @internal first values of the systems: A as ln(-Re A) and Im A, each (nSsm, states), and B (nSsm, states, 2) */
@@ -59,6 +53,7 @@ export abstract class S4Layer extends Module implements Mixer<S4State> {
   /** @internal */
   readonly _settings: S4Settings;
   readonly #owner: string;
+  #derived: { rate: number; systems: Derived<LowRankSystems> } | null = null;
 
   /** @internal */
   constructor(owner: string, settings: S4Settings, first: FirstSystems, place: PlaceOptions) {
@@ -126,7 +121,7 @@ export abstract class S4Layer extends Module implements Mixer<S4State> {
     const rate = this.#rate(options);
     return noGrad(() =>
       scope(() => {
-        const { y, last } = this._recur(reshape(x, [batch, 1, dModel]), state.ssm, rate);
+        const { y, last } = stepped(this.#stepSystems(rate), reshape(x, [batch, 1, dModel]), this.D, state.ssm);
         kernels.copy({ x: last, dtype: "float32" }, { y: state.ssm });
         return reshape(this.#output(activationOf(this._settings)(y)), [batch, dModel]);
       }),
@@ -152,47 +147,77 @@ export abstract class S4Layer extends Module implements Mixer<S4State> {
     const { dModel } = this._settings;
     const count = this.C.shape[0] as number;
     const rate = this.#rate(options);
-    const run = (): Tensor => this._kernel(this._systems(count, rate), length);
+    const run = (): Tensor => this.#kernels(count, length, rate);
     const k = isGradEnabled() ? run() : scope(run);
     return count === 1 ? k : reshape(k, [count, dModel, length]);
   }
 
-  /** @internal K (rows, length) */
+  /** @internal K (rows, length) of as many systems with one output each */
   protected abstract _kernel(systems: Systems, length: number): Tensor;
 
-  /** @internal K * u + D u (batch, length, channels * dModel) from u and a state, one step at a time, and the last state */
-  protected abstract _recur(u: Tensor, state: Tensor | null, rate: number): { y: Tensor; last: Tensor };
+  /** @internal the systems as recurrences of the bilinear rule */
+  protected abstract _lowRank(systems: Systems): LowRankSystems;
 
-  /** @internal the systems of the first `count` kernels, row after row of dModel */
+  /** @internal the systems with the output weights of their first `count` kernels */
   protected _systems(count: number, rate: number): Systems {
-    const { bandlimit } = this._settings;
-    const dt = this._rows(rate === 1 ? exp(this.log_dt) : scale(exp(this.log_dt), rate), count);
-    const A = this._rows(complex(neg(exp(this.log_A_real)), this.A_imag), count);
-    const B = this.B && this._rows(this.B, count);
-    const stored = slice(this.C, 0, 0, count);
+    const { bandlimit, dModel } = this._settings;
+    const dt = rate === 1 ? exp(this.log_dt) : scale(exp(this.log_dt), rate);
+    const A = repeatedRows(complex(neg(exp(this.log_A_real)), this.A_imag), dModel);
+    const B = this.B && repeatedRows(this.B, dModel);
+    const stored = count === this.C.shape[0] ? this.C : slice(this.C, 0, 0, count);
     // A real system counts every state once, where the sums below take 2 Re.
-    const C = reshape(this.A_imag ? stored : complex(scale(stored, 0.5), null), A.shape);
+    const C = this.A_imag ? stored : complex(scale(stored, 0.5), null);
     return { dt, A, B, C: bandlimit === null ? C : mul(C, shown(dt, A, bandlimit)) };
   }
 
-  /** @internal (n, ...) repeated to (count * dModel, ...): row i is number i mod n */
-  protected _rows(x: Tensor, count: number): Tensor {
-    const [n = 1, ...rest] = x.shape;
+  /** The systems of single steps: made once, as long as parameters and rate stay. */
+  #stepSystems(rate: number): LowRankSystems {
+    const sources = this._systemParameters();
+    if (!(this.#derived?.rate === rate && this.#derived.systems.isOf(sources))) {
+      const compute = (): LowRankSystems => this._lowRank(this._systems(this._settings.channels, rate));
+      // What is recorded does not run now.
+      if (currentTrace()) return compute();
+      // The old one is left to recordings that may read it.
+      this.#derived = { rate, systems: new Derived(sources, compute) };
+    }
+    return this.#derived.systems.get();
+  }
+
+  /** @internal what the systems are made of */
+  protected _systemParameters(): Tensor[] {
+    return [this.log_dt, this.log_A_real, this.A_imag, this.B, this.C].filter((t) => t !== null);
+  }
+
+  /** Frees the parameters and their gradients, and what steps keep. */
+  override dispose(): void {
+    super.dispose();
+    this.#derived?.systems.dispose();
+    this.#derived = null;
+  }
+
+  /** K (count * dModel, length) of the first `count` kernels */
+  #kernels(count: number, length: number, rate: number): Tensor {
+    const { dt, A, B, C } = this._systems(count, rate);
     const rows = count * this._settings.dModel;
-    return rows === n ? x : reshape(expand(x, [rows / n, n, ...rest]), [rows, ...rest]);
+    const each = (x: Tensor): Tensor => repeatedRows(x, rows);
+    return this._kernel(
+      { dt: each(dt), A: each(A), B: B && each(B), C: reshape(C, [rows, ...A.shape.slice(1)]) },
+      length,
+    );
   }
 
   #convolved(x: Tensor, rate: number): Tensor {
     const { bidirectional, channels, dModel } = this._settings;
     const count = this.C.shape[0] as number;
-    const k = this._kernel(this._systems(count, rate), x.shape[1] as number);
+    const k = this.#kernels(count, x.shape[1] as number, rate);
     const u = channels === 1 ? x : concat(new Array<Tensor>(channels).fill(x), 2);
     return fftConv(u, k, { D: reshape(this.D, [channels * dModel]), bidirectional });
   }
 
-  #scanned(method: string, x: Tensor, state: S4State | null | undefined, rate: number): { y: Tensor; last: Tensor } {
+  #scanned(method: string, x: Tensor, state: S4State | null | undefined, rate: number): Recurred {
     this.#checkRecurrent(method, x.shape[0] as number, state);
-    const { y, last } = this._recur(x, state?.ssm ?? null, rate);
+    const systems = this._lowRank(this._systems(this._settings.channels, rate));
+    const { y, last } = stepped(systems, x, this.D, state?.ssm ?? null);
     return { y: this.#mixed(y), last };
   }
 

@@ -36,7 +36,10 @@ export interface S4LayerOptions extends PlaceOptions {
    * what is aliased. Wanted where `rate` will change; none by default.
    */
   bandlimit?: number | null | undefined;
-  /** How whole sequences are computed: "convolution", "scan", or "auto" (default), which chooses. */
+  /**
+   * How sequences from an empty state are computed: by "convolution", which "auto" (default) chooses, or by "scan", step
+   * by step in one pass, as all that starts from a state.
+   */
   mode?: S4Mode | undefined;
   /** Parameters that do not train, none by default. */
   frozen?: readonly S4Parameter[] | undefined;
@@ -44,7 +47,7 @@ export interface S4LayerOptions extends PlaceOptions {
   ssmLr?: number | null | undefined;
 }
 
-/** How whole sequences are computed; states that come in or go out are always scanned. */
+/** How sequences from an empty state are computed. */
 export type S4Mode = "auto" | "convolution" | "scan";
 
 /** A function of every element after the convolution. */
@@ -86,6 +89,11 @@ export function s4Settings(owner: string, options: S4LayerOptions, parameters: r
   const names = Object.keys(activations) as S4Activation[];
   const { bandlimit = null, ssmLr = 1e-3, frozen = [] } = options;
   if (!Array.isArray(frozen)) refuse(owner, "frozen", frozen, "a list of parameters");
+  const bidirectional = flag(owner, "bidirectional", options.bidirectional ?? false);
+  const mode = oneOf(owner, "mode", options.mode ?? "auto", ["auto", "convolution", "scan"] as const);
+  if (bidirectional && mode === "scan") {
+    refuse(owner, "mode", mode, '"auto" or "convolution" for a bidirectional layer');
+  }
   const { dropout = 0 } = options;
   if (!(typeof dropout === "number" && dropout >= 0 && dropout < 1)) {
     refuse(owner, "dropout", dropout, "at least 0 and less than 1");
@@ -95,7 +103,7 @@ export function s4Settings(owner: string, options: S4LayerOptions, parameters: r
     dState,
     nSsm,
     channels,
-    bidirectional: flag(owner, "bidirectional", options.bidirectional ?? false),
+    bidirectional,
     dtMin,
     dtMax,
     activation: oneOf(owner, "activation", options.activation ?? "gelu", names),
@@ -103,7 +111,7 @@ export function s4Settings(owner: string, options: S4LayerOptions, parameters: r
     dropout,
     tieDropout: flag(owner, "tieDropout", options.tieDropout ?? true),
     bandlimit: bandlimit === null ? null : real(owner, "bandlimit", bandlimit, 0, true),
-    mode: oneOf(owner, "mode", options.mode ?? "auto", ["auto", "convolution", "scan"] as const),
+    mode,
     frozen: frozen.map((name) => oneOf(owner, "frozen", name, parameters)),
     ssmLr: ssmLr === null ? null : real(owner, "ssmLr", ssmLr, 0),
   };
@@ -131,6 +139,12 @@ export function repeated(values: Float64Array, front: number, shape: readonly nu
   const data = new Float32Array(front * values.length);
   for (let i = 0; i < front; i++) data.set(values, i * values.length);
   return Tensor.from(data, [front, ...shape], inFloat32(place));
+}
+
+/** @internal B with |Im B| at most the option `clipB` */
+export function clippedB(owner: string, B: Float64Array, clipB: number | null | undefined): Float64Array {
+  const most = clipB === null ? Number.POSITIVE_INFINITY : real(owner, "clipB", clipB ?? 2, 0, true);
+  return B.map((x, i) => (i % 2 === 0 ? x : Math.max(-most, Math.min(most, x))));
 }
 
 /** @internal ln dt, log-uniform */

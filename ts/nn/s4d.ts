@@ -5,11 +5,12 @@ import { exp, log, s4dKernel } from "../ops/index.ts";
 import { type S4dKind, s4dInit } from "../ssm/index.ts";
 import { scope } from "../tensor/scope.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { flag, oneOf, real, refuse } from "./check.ts";
+import { flag, oneOf, refuse } from "./check.ts";
 import { inFloat32, type PlaceOptions } from "./init.ts";
-import { type FirstSystems, S4Layer, type Systems } from "./s4_layer.ts";
-import { repeated, type S4LayerOptions, type S4Settings, s4Settings } from "./s4_options.ts";
-import { diagonalRecurrence } from "./s4d_recurrence.ts";
+import { type FirstSystems, S4Layer } from "./s4_layer.ts";
+import { clippedB, repeated, type S4LayerOptions, type S4Settings, s4Settings } from "./s4_options.ts";
+import { heldAsBilinear, type LowRankSystems, withoutLowRank } from "./s4_recurrence.ts";
+import type { Systems } from "./s4_systems.ts";
 
 /** What the systems of an `S4D` begin with: see `ssm.s4dInit`; "random": Re A in (-1, 0), Im A log-normal. */
 export type S4DInit = S4dKind | "random";
@@ -54,12 +55,8 @@ export class S4D extends S4Layer {
     return s4dKernel(dt, A, C, length, { B, discretization: this.discretization });
   }
 
-  protected override _recur(u: Tensor, state: Tensor | null, rate: number): { y: Tensor; last: Tensor } {
-    return diagonalRecurrence(u, this._systems(this._settings.channels, rate), {
-      D: this.D,
-      state,
-      discretization: this.discretization,
-    });
+  protected override _lowRank(systems: Systems): LowRankSystems {
+    return this.discretization === "zoh" ? heldAsBilinear(systems) : withoutLowRank(systems);
   }
 }
 
@@ -68,15 +65,13 @@ function first(settings: S4Settings, options: S4DOptions): FirstSystems {
   const init = oneOf("S4D", "init", options.init ?? "lin", inits);
   const inputWeights = flag("S4D", "inputWeights", options.inputWeights ?? init === "legs");
   if (init === "legs" && !inputWeights) refuse("S4D", "inputWeights", false, 'true for "legs", whose B is not 1');
-  const { clipB = 2 } = options;
-  if (clipB !== null) real("S4D", "clipB", clipB, 0, true);
   if (init !== "real" && dState % 2 !== 0) {
     refuse("S4D", "dState", dState, 'an even number: states come in conjugate pairs (but for init "real")');
   }
   if (init === "random") return random(nSsm, dState / 2, inputWeights, options);
   const { real: decay, imag, B } = s4dInit(init, dState);
   const shape = [decay.length];
-  const clipped = clipB === null ? B : B.map((x, i) => (i % 2 === 0 ? x : Math.max(-clipB, Math.min(clipB, x))));
+  const clipped = clippedB("S4D", B, options.clipB);
   return {
     logReal: repeated(
       decay.map((x) => Math.log(-x)),

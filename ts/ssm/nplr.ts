@@ -48,6 +48,9 @@ const corrections: Readonly<Partial<Record<Measure, Correction>>> = {
   foud: normal,
 };
 
+/** @internal the measures that have such a form */
+export const nplrMeasures: readonly Measure[] = Object.keys(corrections) as Measure[];
+
 /**
  * The HiPPO system of `hippo(measure, N)` as normal plus low rank (S4, Gu et al. 2021, theorem 1):
  * A = V (diag(w) - sum over r of P_r P_r*) V*, with V unitary. One of each conjugate pair is `w.subarray(0, N)` and
@@ -60,7 +63,7 @@ const corrections: Readonly<Partial<Record<Measure, Correction>>> = {
  */
 export function nplr(measure: Measure, N: number, rank?: number, options: HippoOptions = {}): Nplr {
   const owner = "ssm.nplr";
-  oneOf(owner, "measure", measure, Object.keys(corrections) as Measure[]);
+  oneOf(owner, "measure", measure, nplrMeasures);
   const { A, B } = transition(owner, measure, N, options);
   even(owner, N);
   const { rho, P } = corrections[measure] as Correction;
