@@ -78,6 +78,19 @@ describe("autograd", () => {
     expect(code(() => ops.add(a, leaf([1, 2])))).to.equal("ERR_SHAPE");
   });
 
+  it("expand repeats, and sums gradients back", async () => {
+    const x = leaf([1, 2], [2, 1]);
+    const y = ops.expand(x, [3, 2, 2]);
+    expect(y.shape).to.deep.equal([3, 2, 2]);
+    expect(await values(y)).to.deep.equal([1, 1, 2, 2, 1, 1, 2, 2, 1, 1, 2, 2]);
+    const upstream = Tensor.arange(12, { dtype: "float32" });
+    y.backward(ops.reshape(upstream, [3, 2, 2]));
+    expect(x.grad?.shape).to.deep.equal([2, 1]);
+    expect(await values(x.grad)).to.deep.equal([0 + 1 + 4 + 5 + 8 + 9, 2 + 3 + 6 + 7 + 10 + 11]);
+    expect(() => ops.expand(x, [3, 3, 2])).to.throw(/cannot be broadcast/);
+    expect(() => ops.expand(x, [2])).to.throw("expand: x is [2, 1], which cannot become [2]");
+  });
+
   it("frees what it saved: a second backward needs retainGraph", async () => {
     const x = leaf([2]);
     const y = ops.square(x);

@@ -163,6 +163,50 @@ onCpu("sequence models", () => {
     }
   });
 
+  it("write what their outputs say, from a state", async () => {
+    for (const mixer of ["s4d", "s4"] as const) {
+      const model = new SequenceModel({ ...tokens, dOutput: 11, mixer: { type: mixer, dState: 8 } });
+      const made: number[] = [];
+      for await (const { token } of model.generate([1, 2, 3], { maxTokens: 12 })) made.push(token);
+      const expected = [1, 2, 3];
+      for (let i = 0; i < 12; i++) {
+        const logits = await noGrad(() => model.forward(Tensor.from(Int32Array.from(expected), [1, 3 + i]))).data();
+        const last = Array.from(logits.slice(-11));
+        expected.push(last.indexOf(Math.max(...last)));
+      }
+      expect(made, mixer).to.deep.equal(expected.slice(3));
+    }
+    expect(() => new SequenceModel(tokens).generate([1], { maxTokens: 1 })).to.throw(
+      /dOutput is 5, expected vocabSize = 11/,
+    );
+  });
+
+  it("free all they make on the way, without help from the garbage collector", async () => {
+    for (const mixer of [{ type: "s4d" }, { type: "s4d", discretization: "bilinear" }, { type: "s4" }] as const) {
+      const model = new SequenceModel({ ...signal, mixer: { ...mixer, dState: 8, channels: 2 } });
+      const [x, now] = [Tensor.randn([2, 9, 3]), Tensor.randn([2, 3])];
+      const state = model.initialState(2);
+      const round = (): void => {
+        model.step(now, state).dispose();
+        noGrad(() => model.forward(x)).dispose();
+        scope(() => {
+          const first = model.prefill(x);
+          const second = model.prefill(x, first.state);
+          ops.sum(second.y).backward();
+          for (const s of [first.state, second.state]) s.dispose();
+        });
+        model.zeroGrad();
+      };
+      round();
+      await model.device.synchronize();
+      const { used } = model.device.memory();
+      for (let i = 0; i < 3; i++) round();
+      await model.device.synchronize();
+      expect(model.device.memory().used, JSON.stringify(mixer)).to.equal(used);
+      for (const t of [x, now, state, model]) t.dispose();
+    }
+  });
+
   it("train with the Trainer", async () => {
     manualSeed(3);
     await using data = await openText(writeText(folder));

@@ -65,6 +65,47 @@ onEveryDevice("nn layers", () => {
     expect(() => new nn.Dropout(1)).to.throw("Dropout: p is 1, expected at least 0 and less than 1");
   });
 
+  it("BatchNorm: the batch's values in training, running ones otherwise", async () => {
+    const layer = new nn.BatchNorm(2, { eps: 0, momentum: 0.5 });
+    const x = Tensor.from([1, 10, 3, 30, 5, 50, 7, 70], [2, 2, 2]);
+    const y = await values(layer.forward(x));
+    // Means 4 and 40, variances 5 and 500 over four rows.
+    for (const [i, v] of y.entries()) expect(v).to.be.closeTo((-3 + 2 * Math.floor(i / 2)) / Math.sqrt(5), 1e-6);
+    expect(await values(layer.running_mean)).to.deep.equal([2, 20]);
+    const running = [0.5 + (0.5 * 20) / 3, 0.5 + (0.5 * 2000) / 3];
+    for (const [i, v] of (await values(layer.running_var)).entries()) expect(v).to.be.closeTo(running[i]!, 1e-4);
+    layer.loadStateDict({ weight: Tensor.from([2, 1], [2]), bias: Tensor.from([1, 0], [2]) }, { strict: false });
+    const out = await values(layer.eval().forward(Tensor.from([4, 40], [1, 2])));
+    expect(out[0]).to.be.closeTo(1 + (2 * 2) / Math.sqrt(running[0]!), 1e-5);
+    expect(out[1]).to.be.closeTo(20 / Math.sqrt(running[1]!), 1e-5);
+    expect(await values(layer.running_mean)).to.deep.equal([2, 20]);
+    expect(layer.running_mean.requiresGrad).to.equal(false);
+    expect(Object.keys(layer.stateDict())).to.deep.equal(["weight", "bias", "running_mean", "running_var"]);
+    expect(layer.forward(x, { dtype: "bfloat16" }).dtype).to.equal("bfloat16");
+    expect(() => layer.forward(Tensor.zeros([4, 3]))).to.throw("BatchNorm: x is [4, 3], expected [..., 2]");
+    expect(() => layer.train().forward(Tensor.zeros([1, 2]))).to.throw("expected at least 2 rows in training");
+  });
+
+  it("BatchNorm: gradients through the batch's values", async () => {
+    manualSeed(8);
+    const layer = new nn.BatchNorm(3);
+    const x = Tensor.randn([2, 4, 3], { requiresGrad: true });
+    const weight = Tensor.randn([2, 4, 3]);
+    ops.sum(ops.mul(layer.forward(x), weight)).backward();
+    const [dx, before] = [await values(x.grad as Tensor), await values(x)];
+    // Neither a shift nor a scaling of a channel changes the outputs.
+    for (let c = 0; c < 3; c++) {
+      const rows = [0, 1, 2, 3, 4, 5, 6, 7].map((r) => 3 * r + c);
+      expect(rows.reduce((sum, i) => sum + dx[i]!, 0)).to.be.closeTo(0, 1e-5);
+      expect(rows.reduce((sum, i) => sum + dx[i]! * before[i]!, 0)).to.be.closeTo(0, 1e-4);
+    }
+    const moved = async (by: number): Promise<number> => {
+      const data = before.map((v, i) => (i === 5 ? v + by : v));
+      return ops.sum(ops.mul(layer.forward(Tensor.from(data, [2, 4, 3])), weight)).item();
+    };
+    expect(((await moved(1e-2)) - (await moved(-1e-2))) / 2e-2).to.be.closeTo(dx[5]!, 2e-3);
+  });
+
   it("draws first values like PyTorch, and the same after the same seed", async () => {
     manualSeed(7);
     const linear = new nn.Linear(64, 100);

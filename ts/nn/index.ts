@@ -1,4 +1,5 @@
 // Layers, as `nn.*`.
+export { BatchNorm } from "./batch_norm.ts";
 export { CausalConv1d, type CausalConv1dLayerOptions } from "./causal_conv1d.ts";
 export { createMixer, type MixerName, type MixerSpec } from "./create_mixer.ts";
 export { Dropout, type DropoutOptions } from "./dropout.ts";

@@ -2,7 +2,7 @@
 import { ModelFormatError, StateSpaceError } from "../../native/errors.ts";
 import { flag, integer, limits, oneOf, real, refuse } from "../../nn/check.ts";
 import type { MixerName, MixerSpec } from "../../nn/create_mixer.ts";
-import type { NormName } from "../../nn/norm.ts";
+import { type NormName, normNames } from "../../nn/norm.ts";
 
 /** What a sequence model is made from. */
 export interface SequenceConfig {
@@ -80,7 +80,7 @@ export function resolveSequenceConfig(owner: string, config: SequenceConfig): Re
     dModel: integer(owner, "dModel", config.dModel, 1, limits.dim),
     nLayer,
     mixer: mixers(owner, config.mixer ?? "s4d", nLayer),
-    norm: oneOf(owner, "norm", config.norm ?? "layer", ["layer", "rms", "none"] as const),
+    norm: oneOf(owner, "norm", config.norm ?? "layer", normNames),
     normEps: real(owner, "normEps", config.normEps ?? 1e-5, 0),
     prenorm: flag(owner, "prenorm", config.prenorm ?? true),
     dropout: real(owner, "dropout", config.dropout ?? 0, 0),

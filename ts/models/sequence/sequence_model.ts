@@ -1,6 +1,9 @@
 // Sequences to sequences: an output at every step.
 import { noGrad } from "../../autograd/mode.ts";
-import { integer, limits } from "../../nn/check.ts";
+import { type GeneratedPart, type GenerateOptions, generate } from "../../generate/generate.ts";
+import type { Tokenizer } from "../../generate/tokenizer.ts";
+import { loadVocabulary, saveVocabulary } from "../../generate/vocabulary.ts";
+import { integer, limits, refuse } from "../../nn/check.ts";
 import { scope } from "../../tensor/scope.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { parseSequenceConfig, resolveSequenceConfig, type SequenceConfig } from "./config.ts";
@@ -17,6 +20,9 @@ import { SequenceState } from "./state.ts";
  * const logits = model.forward(Tensor.zeros([8, 100], { dtype: "int32" })); // (8, 100, 16)
  */
 export class SequenceModel extends SequenceNetwork {
+  /** Between text and tokens, for `generate`. */
+  tokenizer: Tokenizer | null = null;
+
   /** @throws ArgumentError naming the setting, what was found and what is needed */
   constructor(config: SequenceConfig, options: SequenceOptions = {}) {
     super("SequenceModel", resolveSequenceConfig("SequenceModel", config), options);
@@ -33,16 +39,19 @@ export class SequenceModel extends SequenceNetwork {
         resolveSequenceConfig("SequenceModel", given as unknown as SequenceConfig);
         return given as unknown as SequenceConfig;
       });
-    return loadSequence(folder, resolve, (config) => new SequenceModel(config, options));
+    const model = await loadSequence(folder, resolve, (config) => new SequenceModel(config, options));
+    model.tokenizer = (await loadVocabulary(folder)) ?? null;
+    return model;
   }
 
   /**
-   * Writes config.json and model.safetensors. Each file is replaced when it is complete. Do not train before it is done.
+   * Writes config.json and model.safetensors, and vocabulary.json where there is a tokenizer. Each file is replaced when it is complete. Do not train before it is done.
    *
    * @throws StateSpaceError with code ERR_DISK_FULL or ERR_IO
    */
   async save(folder: string): Promise<void> {
     await saveSequence(folder, "sequence", this.config, this.stateDict());
+    await saveVocabulary(folder, this.tokenizer);
   }
 
   /** ids (batch, length), int32, or a signal (batch, length, dInput): outputs (batch, length, dOutput). */
@@ -88,5 +97,33 @@ export class SequenceModel extends SequenceNetwork {
         return this.decoder.forward(this._finished(stream));
       }),
     );
+  }
+
+  /**
+   * Continues a text (where there is a `tokenizer`) or ids token by token, see `MambaLM.generate`: for models that were
+   * trained to say the next token.
+   *
+   * @throws ArgumentError where outputs are not of the vocabulary of the inputs
+   */
+  generate(
+    prompt: string | ArrayLike<number> | Tensor,
+    options: GenerateOptions,
+  ): AsyncGenerator<GeneratedPart, void, undefined> {
+    const { vocabSize, dOutput } = this.config;
+    if (vocabSize !== dOutput) {
+      refuse("SequenceModel.generate", "dOutput", dOutput, `vocabSize = ${vocabSize}, an output for each token`);
+    }
+    const model = {
+      device: this.device,
+      vocabSize: dOutput,
+      tokenizer: this.tokenizer,
+      initialState: (batch: number) => this.initialState(batch),
+      prefill: (ids: Tensor, before?: SequenceState) => {
+        const { y, state } = noGrad(() => this.prefill(ids, before));
+        return { logits: y, state };
+      },
+      step: (tokens: Tensor, state: SequenceState) => this.step(tokens, state),
+    };
+    return generate(model, prompt, options);
   }
 }
