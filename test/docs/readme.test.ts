@@ -24,8 +24,8 @@ describe("README", function () {
 
   const programs = [...readFileSync(join(root, "README.md"), "utf8").matchAll(/## ([^\n]+)\n+```ts\n(.*?)```/gs)];
 
-  it("has a program for scan, training and generation", () => {
-    expect(programs.length).to.equal(3);
+  it("has a program for scan, training, generation and S4", () => {
+    expect(programs.length).to.equal(4);
   });
 
   for (const [, title, code] of programs) {
