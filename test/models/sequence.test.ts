@@ -40,11 +40,18 @@ function steps(x: Tensor): Tensor[] {
 }
 
 onEveryDevice("SequenceModel", () => {
-  for (const mixer of ["s4d", "mamba", ["s4d", "mamba"]] as const) {
-    it(`whole, in pieces and step by step it is one model: ${mixer}`, async () => {
+  for (const [mixer, norm] of [
+    ["s4d", "layer"],
+    ["s4", "batch"],
+    ["mamba", "rms"],
+    [["s4d", "mamba"], "none"],
+  ] as const) {
+    it(`whole, in pieces and step by step it is one model: ${mixer}, norm ${norm}`, async () => {
       await scope.async(async () => {
-        const model = new SequenceModel({ ...signal, mixer, norm: "rms" });
+        const model = new SequenceModel({ ...signal, mixer, norm });
         const x = Tensor.randn([2, 13, 3]);
+        noGrad(() => model.forward(x));
+        model.eval();
         const whole = await read(model.forward(x));
         const state = model.initialState(2);
         const stepped = steps(x).map((now) => ops.reshape(model.step(now, state), [2, 1, 2]));
@@ -189,6 +196,9 @@ onCpu("sequence models", () => {
       const round = (): void => {
         model.step(now, state).dispose();
         noGrad(() => model.forward(x)).dispose();
+        const read = noGrad(() => model.prefill(x, state));
+        read.y.dispose();
+        read.state.dispose();
         scope(() => {
           const first = model.prefill(x);
           const second = model.prefill(x, first.state);

@@ -1,6 +1,6 @@
 // One system, three views: S4 and S4D by convolution, by scan and by steps; and what follows from each view.
 import { expect } from "chai";
-import { DisposedError, manualSeed, nn, noGrad, ops, record, scope, ssm, Tensor } from "statespace";
+import { DisposedError, manualSeed, nn, noGrad, ops, record, ShapeError, scope, ssm, Tensor } from "statespace";
 import { type Arr, array, reshaped } from "../reference/array.ts";
 import { expectClose } from "../support/close.ts";
 import { dot, randomDirection } from "../support/gradcheck.ts";
@@ -60,6 +60,7 @@ onEveryDevice("the views of S4", (_device, emulated) => {
 
   for (const [name, make] of Object.entries({
     S4D: (options) => new nn.S4D({ dModel: 3, dState: 8, ...options }),
+    "S4D, scanned": (options) => new nn.S4D({ dModel: 3, dState: 8, mode: "scan", ...options }),
     "S4D bilinear, real": (options) =>
       new nn.S4D({ dModel: 3, dState: 8, init: "real", discretization: "bilinear", ...options }),
     S4: (options) => new nn.S4({ dModel: 3, dState: 8, measure: "legt", ...options }),
@@ -67,14 +68,15 @@ onEveryDevice("the views of S4", (_device, emulated) => {
     it(`in pieces, gradients flow through states as through one sequence: ${name}`, async () => {
       await scope.async(async () => {
         const layer = make({ channels: 2, nSsm: 1, bandlimit: 0.9 });
+        const convolution = make({ channels: 2, nSsm: 1, bandlimit: 0.9, mode: "convolution" });
+        convolution.loadStateDict(layer.stateDict());
         const x = Tensor.randn([2, 30, 3], { requiresGrad: true });
         const upstream = Tensor.randn([2, 30, 3]);
-        const whole = layer.forward(x);
+        const whole = convolution.forward(x);
         whole.backward(upstream);
         const wanted = new Map<string, Arr>();
-        for (const [at, t] of [["x", x] as const, ...layer.namedParameters()]) wanted.set(at, await read(t.grad));
+        for (const [at, t] of [["x", x] as const, ...convolution.namedParameters()]) wanted.set(at, await read(t.grad));
         x.grad = null;
-        layer.zeroGrad();
         const first = layer.prefill(ops.slice(x, 1, 0, 7));
         const second = layer.prefill(ops.slice(x, 1, 7, 8), first.state);
         const third = layer.forward(ops.slice(x, 1, 8), second.state);
@@ -84,22 +86,36 @@ onEveryDevice("the views of S4", (_device, emulated) => {
         for (const [at, t] of [["x", x] as const, ...layer.namedParameters()]) {
           expectClose(at, await read(t.grad), wanted.get(at) as Arr, { relL2: 5e-5 });
         }
-        for (const s of [first.state, second.state]) s.dispose();
-        layer.dispose();
+        for (const made of [first.state, second.state, layer, convolution]) made.dispose();
       });
     });
   }
 
-  it("scans in mode scan, from no state", async () => {
-    await scope.async(async () => {
-      for (const Layer of [nn.S4D, nn.S4]) {
-        const layer = new Layer({ dModel: 2, dState: 4, mode: "scan" });
-        const other = new Layer({ dModel: 2, dState: 4, mode: "convolution" });
-        other.loadStateDict(layer.stateDict());
-        const x = Tensor.randn([2, 9, 2]);
-        expectClose("y", await read(layer.forward(x)), await read(other.forward(x)), { relL2: 1e-5 });
+  it("agree with the scan", async () => {
+    manualSeed(11);
+    for (const [name, make] of Object.entries(systems)) {
+      const [scan, other] = [make({ mode: "scan", dState: 8 }), make({ mode: "convolution", dState: 8 })];
+      other.loadStateDict(scan.stateDict());
+      for (const length of emulated ? [1, 70] : [1, 3, 70, 1023]) {
+        await scope.async(async () => {
+          const x = Tensor.randn([2, length, 2]);
+          const wanted = await read(noGrad(() => other.forward(x)));
+          expectClose(`${name} of ${length}`, await read(noGrad(() => scan.forward(x))), wanted, { relL2: 1e-5 });
+        });
       }
-    });
+      for (const made of [scan, other]) made.dispose();
+    }
+  });
+
+  it("says for how many states the recurrence has room", () => {
+    for (const Layer of [nn.S4, nn.S4D]) {
+      const layer = new Layer({ dModel: 1, dState: 258 });
+      expect(() => layer.prefill(Tensor.zeros([1, 5, 1]))).to.throw(
+        ShapeError,
+        /A has 129 states .*expected at most 128/,
+      );
+      layer.dispose();
+    }
   });
 
   it("leaves a state that it starts from as it is", async () => {

@@ -133,6 +133,7 @@ onCpu("nn.S4D", () => {
       "S4D.forward: state.ssm is [1, 4, 3, 2], expected [2, 4, 3, 2]",
     );
     expect(() => layer.step(Tensor.zeros([2, 3]), state)).to.throw("S4D.step: x is [2, 3], expected [batch, 4]");
+    expect(() => layer.step(Tensor.zeros([2, 4]), undefined as never)).to.throw("S4D.step: state is not an S4State");
     expect(() => layer.kernel(0)).to.throw(ArgumentError, "S4D.kernel: length is 0, expected an integer from 1 to");
     expect(() => layer.forward(x, null, { rate: 0 })).to.throw("S4D: rate is 0, expected a finite number above 0");
     expect(() => layer.initialState(0)).to.throw("S4D.initialState: batch is 0, expected an integer from 1");

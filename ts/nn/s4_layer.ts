@@ -106,7 +106,9 @@ export abstract class S4Layer extends Module implements Mixer<S4State> {
   /** As `forward`, and the state after the last step; gradients flow through both. */
   prefill(x: Tensor, state?: S4State | null, options: S4PassOptions = {}): { y: Tensor; state: S4State } {
     this.#checkSequence(x);
-    const { y, last } = this.#scanned("prefill", x, state, this.#rate(options));
+    const rate = this.#rate(options);
+    const run = (): Recurred => this.#scanned("prefill", x, state, rate);
+    const { y, last } = isGradEnabled() ? run() : scope(run);
     return { y, state: new S4State(last) };
   }
 
@@ -117,7 +119,8 @@ export abstract class S4Layer extends Module implements Mixer<S4State> {
       throw makeError("ERR_SHAPE", `${this.#owner}.step: x is [${x.shape.join(", ")}], expected [batch, ${dModel}]`);
     }
     const batch = x.shape[0] as number;
-    this.#checkRecurrent("step", batch, state);
+    this.#checkCausal("step");
+    this.#checkState("step", batch, state);
     const rate = this.#rate(options);
     return noGrad(() =>
       scope(() => {
@@ -131,7 +134,7 @@ export abstract class S4Layer extends Module implements Mixer<S4State> {
   /** An empty state. */
   initialState(batch: number): S4State {
     integer(`${this.#owner}.initialState`, "batch", batch, 1, limits.dim);
-    this.#checkRecurrent("initialState", batch);
+    this.#checkCausal("initialState");
     const { device } = this.log_dt;
     return new S4State(Tensor.zeros([batch, this._settings.dModel, this.states, 2], { device }));
   }
@@ -215,7 +218,8 @@ export abstract class S4Layer extends Module implements Mixer<S4State> {
   }
 
   #scanned(method: string, x: Tensor, state: S4State | null | undefined, rate: number): Recurred {
-    this.#checkRecurrent(method, x.shape[0] as number, state);
+    this.#checkCausal(method);
+    if (state) this.#checkState(method, x.shape[0] as number, state);
     const systems = this._lowRank(this._systems(this._settings.channels, rate));
     const { y, last } = stepped(systems, x, this.D, state?.ssm ?? null);
     return { y: this.#mixed(y), last };
@@ -243,18 +247,18 @@ export abstract class S4Layer extends Module implements Mixer<S4State> {
     throw makeError("ERR_SHAPE", `${this.#owner}: x is [${x.shape.join(", ")}], expected ${needed}`);
   }
 
-  #checkRecurrent(method: string, batch: number, state?: S4State | null): void {
-    const { bidirectional, dModel } = this._settings;
-    if (bidirectional) {
-      throw makeError("ERR_ARGUMENT", `${this.#owner}.${method}: the layer is bidirectional, expected a causal one`, {
-        remedy: "an output needs the steps to come: give the whole sequence to forward",
-      });
-    }
-    if (!state) return;
+  #checkCausal(method: string): void {
+    if (!this._settings.bidirectional) return;
+    throw makeError("ERR_ARGUMENT", `${this.#owner}.${method}: the layer is bidirectional, expected a causal one`, {
+      remedy: "an output needs the steps to come: give the whole sequence to forward",
+    });
+  }
+
+  #checkState(method: string, batch: number, state: S4State): void {
     if (!(state instanceof S4State)) {
       throw makeError("ERR_ARGUMENT", `${this.#owner}.${method}: state is not an S4State, expected one of this layer`);
     }
-    const needed = [batch, dModel, this.states, 2];
+    const needed = [batch, this._settings.dModel, this.states, 2];
     if (state.ssm.shape.some((size, i) => size !== needed[i])) {
       throw makeError(
         "ERR_SHAPE",

@@ -1,9 +1,10 @@
 // Sequences to sequences: an output at every step.
-import { noGrad } from "../../autograd/mode.ts";
+import { isGradEnabled, noGrad } from "../../autograd/mode.ts";
 import { type GeneratedPart, type GenerateOptions, generate } from "../../generate/generate.ts";
 import type { Tokenizer } from "../../generate/tokenizer.ts";
 import { loadVocabulary, saveVocabulary } from "../../generate/vocabulary.ts";
 import { integer, limits, refuse } from "../../nn/check.ts";
+import type { MixerState } from "../../nn/mixer.ts";
 import { scope } from "../../tensor/scope.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { parseSequenceConfig, resolveSequenceConfig, type SequenceConfig } from "./config.ts";
@@ -80,8 +81,12 @@ export class SequenceModel extends SequenceNetwork {
    * @throws ArgumentError where a mixer is bidirectional
    */
   prefill(x: Tensor, state?: SequenceState | null): { y: Tensor; state: SequenceState } {
-    const { features, states } = this._prefilled(x, state);
-    return { y: this.decoder.forward(features), state: new SequenceState(states) };
+    const run = (): { y: Tensor; states: MixerState[] } => {
+      const { features, states } = this._prefilled(x, state);
+      return { y: this.decoder.forward(features), states };
+    };
+    const { y, states } = isGradEnabled() ? run() : scope(run);
+    return { y, state: new SequenceState(states) };
   }
 
   /** One step: ids (batch) or a signal (batch, dInput) give (batch, dOutput); `state` is updated in place. No gradients. */
