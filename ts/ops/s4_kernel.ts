@@ -38,7 +38,7 @@ export const longestKernel: number = 2 ** 23;
  * Cauchy kernels around a circle inside the unit circle, so that no pole is ever met, not even 0; the CPU steps.
  *
  * Values are not checked, since only the device knows them: dt is meant to be positive and Re A at most 0, which keeps
- * the system stable.
+ * the system stable. The kernel of a system that grows is wrong on a GPU.
  *
  * @param dt (channels), the step sizes
  * @param A (channels, N/2, 2), complex numbers as (re, im)

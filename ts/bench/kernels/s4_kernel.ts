@@ -80,8 +80,7 @@ class Channel {
     return 2 * sum;
   }
 
-  #divide(v: Float64Array, sign: 1 | -1): Float64Array {
-    const result = new Float64Array(v.length);
+  #divide(v: Float64Array, sign: 1 | -1, result: Float64Array): Float64Array {
     for (let i = 0; i < v.length; i += 2) {
       const [re, im] = [1 - (this.dt / 2) * (this.A[i] as number), (-sign * this.dt * (this.A[i + 1] as number)) / 2];
       const square = re * re + im * im;
@@ -92,13 +91,13 @@ class Channel {
     return result;
   }
 
-  /** A function of v; sign -1 for the adjoint, whose poles are conjugate. */
-  solver(sign: 1 | -1 = 1): (v: Float64Array) => Float64Array {
+  /** A function of v and of where its result goes; sign -1 for the adjoint, whose poles are conjugate. */
+  solver(sign: 1 | -1 = 1): (v: Float64Array, result: Float64Array) => Float64Array {
     const { P, dt } = this;
-    const spread = this.#divide(P, sign);
+    const spread = this.#divide(P, sign, new Float64Array(P.length));
     const factor = dt / 2 / (1 + (dt / 2) * Channel.inner(P, spread));
-    return (v) => {
-      const x = this.#divide(v, sign);
+    return (v, result) => {
+      const x = this.#divide(v, sign, result);
       const q = factor * Channel.inner(P, x);
       for (let i = 0; i < x.length; i++) x[i] = (x[i] as number) - q * (spread[i] as number);
       return x;
@@ -108,11 +107,15 @@ class Channel {
   /** h[l] for l = 0, 1, ...: `visit` sees each. */
   walk(length: number, visit: (l: number, h: Float64Array) => void): void {
     const solve = this.solver();
-    let h = solve(this.B.map((x) => this.dt * x));
+    const solved = new Float64Array(this.B.length);
+    const h = solve(
+      this.B.map((x) => this.dt * x),
+      new Float64Array(this.B.length),
+    );
     for (let l = 0; l < length; l++) {
       visit(l, h);
-      const before = h;
-      h = solve(before).map((x, i) => 2 * x - (before[i] as number));
+      solve(h, solved);
+      for (let i = 0; i < h.length; i++) h[i] = 2 * (solved[i] as number) - (h[i] as number);
     }
   }
 }
@@ -181,18 +184,16 @@ const backward: KernelBench = {
       });
       const solve = system.solver(-1);
       const output = conj(system.C);
-      let later = new Float64Array(size);
-      let t = later;
+      const [later, t, y] = [new Float64Array(size), new Float64Array(size), new Float64Array(size)];
       let wantDt = 0;
       for (let l = length - 1; l >= 0; l--) {
-        const value = g[l] as number;
-        const into = later.map((x, i) => x + 2 * value * (output[i] as number));
-        t = solve(into) as Float64Array<ArrayBuffer>;
-        later = t.map((x, i) => 2 * x - (into[i] as number));
-        // (1 - half M) h[l] = (1 + half M) h[l - 1] sees M through the sum of both states.
-        const y = Float64Array.from({ length: size }, (_, i) => {
-          return (history[l * size + i] as number) + (history[(l + 1) * size + i] as number);
-        });
+        for (let i = 0; i < size; i++) {
+          later[i] = (later[i] as number) + 2 * (g[l] as number) * (output[i] as number);
+          // (1 - half M) h[l] = (1 + half M) h[l - 1] sees M through the sum of both states.
+          y[i] = (history[l * size + i] as number) + (history[(l + 1) * size + i] as number);
+        }
+        solve(later, t);
+        for (let i = 0; i < size; i++) later[i] = 2 * (t[i] as number) - (later[i] as number);
         const [py, pt] = [Channel.inner(P, y), Channel.inner(P, t)];
         for (let i = 0; i < size; i += 2) {
           const [tr, ti, yr, yi] = [t[i], t[i + 1], y[i], y[i + 1]] as [number, number, number, number];
