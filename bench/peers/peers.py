@@ -202,6 +202,42 @@ def embedding_torch(i, vocab):
     return (lambda: [torch.zeros(vocab, dy.shape[1], device=dy.device).index_add_(0, ids, dy)]), ["dweight"]
 
 
+def fft_conv_torch(module, i, backward):
+    """The convolution of state-spaces/s4: real transforms of twice the length, channels before steps."""
+    rows = lambda t: t.transpose(1, 2).contiguous()
+    length = i["u"].shape[1]
+
+    def call(u, k, D):
+        spectrum = torch.fft.rfft(u.float(), n=2 * length) * torch.fft.rfft(k, n=2 * length)
+        return (torch.fft.irfft(spectrum, n=2 * length)[..., :length] + D[:, None] * u).to(u.dtype)
+
+    back = lambda t: t.transpose(1, 2)
+    args = [rows(i["u"]), i["k"][0], i["D"]]
+    if not backward:
+        return (lambda: [call(*args)]), ["y"], back
+    args, dy = leaves(args), rows(i["dy"])
+    y = call(*args)
+    return (lambda: torch.autograd.grad(y, args, dy, retain_graph=True)), ["du"], back
+
+
+def s4d_kernel_torch(i, forward_length):
+    """The kernel of state-spaces/s4's S4D: powers of every state at every position, then their sum."""
+    length = forward_length or i["dK"].shape[1]
+
+    def call(dt, A, C):
+        A, C = torch.view_as_complex(A), torch.view_as_complex(C)
+        dtA = A * dt[:, None]
+        powers = torch.exp(dtA[..., None] * torch.arange(length, device=dt.device))
+        return 2 * torch.einsum("hn,hnl->hl", C * (torch.exp(dtA) - 1) / A, powers).real
+
+    args = [i["dt"], i["A"], i["C"]]
+    if forward_length:
+        return (lambda: [call(*args)]), ["K"]
+    args = leaves(args)
+    K = call(*args)
+    return (lambda: torch.autograd.grad(K, args, i["dK"], retain_graph=True)), ["ddt", "dA", "dC"]
+
+
 same = lambda f: lambda module, i, flag: (*f(i, flag), lambda t: t)
 PEERS = {
     "selective_scan": [
@@ -218,6 +254,8 @@ PEERS = {
         ("torch", None, same(step_torch)),
     ],
     "embedding": [("torch", None, same(embedding_torch))],
+    "fft_conv": [("torch", None, fft_conv_torch)],
+    "s4d_kernel": [("torch", None, same(s4d_kernel_torch))],
 }
 
 
@@ -300,7 +338,11 @@ def main():
     inputs = load(given.folder / "inputs.safetensors", device)
     wanted = load(given.folder / "outputs.safetensors", device)
     stem = job["kernel"].removesuffix("_forward").removesuffix("_backward")
-    flag = job["shape"]["vocab"] if stem == "embedding" else job["kernel"].endswith("_backward")
+    flag = is_backward = job["kernel"].endswith("_backward")
+    if stem == "embedding":
+        flag = job["shape"]["vocab"]
+    elif stem == "s4d_kernel":
+        flag = 0 if is_backward else job["shape"]["length"]
     for name, needs, make in PEERS.get(stem, []):
         module, missing = optional(needs) if needs else (None, None)
         if missing:
