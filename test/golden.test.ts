@@ -19,13 +19,28 @@ function intoFile(x: Arr): Arr {
   return x.shape.length === 4 ? transposed(x, [0, 2, 3, 1]) : x.shape.length === 3 ? swapLast(x) : x;
 }
 
+/** Complex B and C are (batch, states, 2 length), with (re, im) side by side, or (dim, states, 2). */
+function pairsFromFile(x: Arr, isVarying: boolean): Arr {
+  if (!isVarying) return x;
+  const [batch, states, numbers] = x.shape as [number, number, number];
+  return transposed(reshaped(x, [batch, states, numbers / 2, 2]), [0, 2, 1, 3]);
+}
+function pairsIntoFile(x: Arr, isVarying: boolean): Arr {
+  if (!isVarying) return x;
+  const [batch, length, states] = x.shape as [number, number, number];
+  return reshaped(transposed(x, [0, 2, 1, 3]), [batch, states, 2 * length]);
+}
+
 async function selectiveScan(device: Device, golden: Golden, flags: Readonly<Record<string, unknown>>): Promise<void> {
+  const isVarying = (flags.B_form as string).startsWith("(batch");
+  const projected = (x: Arr): Arr => (flags.complex ? pairsFromFile(x, isVarying) : fromFile(x));
+  const intoProjected = (x: Arr): Arr => (flags.complex ? pairsIntoFile(x, isVarying) : intoFile(x));
   const inputs = {
     u: fromFile(golden.get("u")),
     delta: fromFile(golden.get("delta")),
     A: golden.get("A"),
-    B: fromFile(golden.get("B")),
-    C: fromFile(golden.get("C")),
+    B: projected(golden.get("B")),
+    C: projected(golden.get("C")),
     D: golden.maybe("D"),
     z: maybe(golden.maybe("z"), fromFile),
     deltaBias: golden.maybe("delta_bias"),
@@ -50,8 +65,8 @@ async function selectiveScan(device: Device, golden: Golden, flags: Readonly<Rec
     u: maybe(u, intoFile),
     delta: maybe(delta, intoFile),
     A,
-    B: maybe(B, intoFile),
-    C: maybe(C, intoFile),
+    B: maybe(B, intoProjected),
+    C: maybe(C, intoProjected),
     D,
     z: maybe(z, intoFile),
   };
@@ -283,9 +298,7 @@ async function activations(device: Device, golden: Golden): Promise<void> {
 
 for (const device of testDevices()) {
   describe(`golden vectors on ${device.kind} (${device.name})`, () => {
-    // A complex A belongs to the S4 family, which this version does not have.
-    const isComplex = (flags: Readonly<Record<string, unknown>>): boolean => Boolean(flags.complex);
-    describeGolden("selective_scan", (golden, flags) => selectiveScan(device, golden, flags), isComplex);
+    describeGolden("selective_scan", (golden, flags) => selectiveScan(device, golden, flags));
     describeGolden("selective_state_update", (golden, flags) => selectiveStateUpdate(device, golden, flags));
     describeGolden("causal_conv1d", (golden, flags) => causalConv1d(device, golden, flags));
     describeGolden("causal_conv1d_seq_idx", (golden, flags) => packedConv1d(device, golden, flags));

@@ -70,17 +70,17 @@ function forwardSlots(instructions, [state, lanes, channels]) {
   return loop.length > 0 && Number.isInteger(passes) ? loop.length / (passes * pairs) : undefined;
 }
 
-// Of selective_scan_backward.cuh: steps of a block, steps between checkpoints, states of a thread.
+// Of selective_scan_backward.cuh: steps of a block, steps between checkpoints, states of a thread, half as many if complex.
 const [blockSteps, checkpointEvery, threadStates] = [16, 32, 4];
 
 /**
  * Backward: three loops over a few steps each. The first walks to the start of a block from a checkpoint, the second again
  * over all but the last of its parts, the third, which shuffles, back over each part. What stands between them is left out.
  */
-function backwardSlots(instructions, channels) {
+function backwardSlots(instructions, channels, states = threadStates) {
   const loops = innerLoops(instructions).filter((loop) => exponentials(loop) > 0);
   const [toBlock, again, back] = loops;
-  const partSteps = exponentials(back ?? []) / (channels * threadStates);
+  const partSteps = exponentials(back ?? []) / (channels * states);
   const isKnown =
     loops.length === 3 &&
     loops.every((loop) => exponentials(loop) === exponentials(back)) &&
@@ -91,7 +91,7 @@ function backwardSlots(instructions, channels) {
   const parts = blockSteps / partSteps;
   const window = checkpointEvery / blockSteps;
   const issued = back.length * parts + again.length * (parts - 1) + (toBlock.length * parts * (window - 1)) / window;
-  return issued / (blockSteps * channels * threadStates);
+  return issued / (blockSteps * channels * states);
 }
 
 const table = {};
@@ -115,11 +115,22 @@ for (const { architecture, name, instructions } of functionsOf(disassemble(libra
     const what = `${tile[0]} states, ${tile[1]} lanes x ${tile[2]}`;
     keep(architecture, "selective_scan_forward", what, forwardSlots(instructions, tile), tile[0]);
   }
+  const complexForward = /selective_scan_complex_kernel<.*ComplexForwardTile<__nv_bfloat16, (\d+), (\d+)>/.exec(name);
+  if (complexForward) {
+    const tile = [...complexForward.slice(1).map(Number), 1];
+    const what = `${tile[0]} states, ${tile[1]} lanes x 1`;
+    keep(architecture, "selective_scan_complex_forward", what, forwardSlots(instructions, tile), tile[0]);
+  }
   const backward = /selective_scan_backward_kernel<.*BackwardTile<__nv_bfloat16, (\d+), false, false>/.exec(name);
   if (backward) {
     const channels = Number(backward[1]);
     const what = `${channels} channels x ${threadStates} states`;
     keep(architecture, "selective_scan_backward", what, backwardSlots(instructions, channels), 16);
+  }
+  if (/selective_scan_complex_backward_kernel<.*ComplexBackwardTile<__nv_bfloat16>/.test(name)) {
+    const [channels, states] = [2, threadStates / 2];
+    const slots = backwardSlots(instructions, channels, states);
+    keep(architecture, "selective_scan_complex_backward", `${channels} channels x ${states} states`, slots, 16);
   }
 }
 if (Object.keys(table).length === 0) {

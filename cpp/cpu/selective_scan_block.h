@@ -100,15 +100,7 @@ struct Exponential {
 };
 #endif
 
-// The largest |a| of each lane; a step is regular where |delta| times it is small enough for Exponential.
-inline Vec largest_decay(const float* A, int64_t states) {
-  Vec largest{};
-  for (int64_t n = 0; n < states; ++n) {
-    const Vec a = abs(load(A + n * kWidth));
-    largest = select(less_equal(a, largest), largest, a);  // keeps a NaN
-  }
-  return largest;
-}
+// Which lanes of a step Exponential is good for, given the largest |a| of each.
 STATESPACE_INLINE Mask regular_lanes(Vec delta, Vec largest) {
   return less_equal(abs(delta) * largest, broadcast(kRegularExponent));
 }
@@ -194,6 +186,24 @@ void advance(const Steps& s, float* state) {
 #pragma GCC unroll 16
   for (int n = 0; n < kStates; ++n) store(state + n * kWidth, h[n]);
 }
+
+// The larger of two, NaN if one is.
+STATESPACE_INLINE Vec larger(Vec a, Vec b) { return select(is_nan(a), a, select(less_equal(b, a), a, b)); }
+
+// What A is to the passes that real and complex scans share: kNumbers floats a state, kDecays vectors for each of them;
+// kWork is that of a state relative to a real one.
+struct RealDecays {
+  static constexpr int kNumbers = 1, kDecays = 1, kWork = 1;
+
+  static void load_decays(float* target, const float* A, int64_t lanes, int64_t states) {
+    load_states(target, A, lanes, states, kLog2E);
+  }
+  static Vec largest_decay(const float* decays, int64_t states) {
+    Vec largest{};
+    for (int64_t n = 0; n < states; ++n) largest = larger(largest, abs(load(decays + n * kWidth)));
+    return largest;
+  }
+};
 
 // Where B or C of some steps lie as floats: rows [step][padded states], or for a fixed one [vector][states][kWidth].
 struct Coefficients {

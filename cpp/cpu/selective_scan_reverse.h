@@ -5,7 +5,7 @@
 
 namespace statespace::cpu::STATESPACE_ISA {
 
-constexpr int kBlock = kWidth / 2;  // states: dB and dC of a block fill one vector
+constexpr int kBlock = kWidth / 2;  // numbers of states: dB and dC of a block fill one vector
 
 // The trace of a block of states: h before the window, then (a, h) of every step.
 template <int kStates>
@@ -122,19 +122,20 @@ void reverse(const Steps& s, const Gradients& g, const float* trace) {
   }
 }
 
-// Calls f(first state, constant number of states) for the blocks of states.
-template <typename F>
-STATESPACE_INLINE void for_blocks(int64_t states, F f) {
+// Calls f(first number, constant count of numbers) for the blocks of states of `kNumbers` floats each.
+template <int kNumbers, typename F>
+STATESPACE_INLINE void for_blocks(int64_t numbers, F f) {
   int64_t n = 0;
-  for (; n + kBlock <= states; n += kBlock) f(n, std::integral_constant<int, kBlock>());
+  for (; n + kBlock <= numbers; n += kBlock) f(n, std::integral_constant<int, kBlock>());
   if constexpr (kBlock > 4) {
-    for (; n + 4 <= states; n += 4) f(n, std::integral_constant<int, 4>());
+    for (; n + 4 <= numbers; n += 4) f(n, std::integral_constant<int, 4>());
   }
-  for (; n < states; ++n) f(n, std::integral_constant<int, 1>());
+  for (; n < numbers; n += kNumbers) f(n, std::integral_constant<int, kNumbers>());
 }
-inline int64_t block_count(int64_t states) {
+template <int kNumbers>
+int64_t block_count(int64_t numbers) {
   int64_t count = 0;
-  for_blocks(states, [&](int64_t, auto) { ++count; });
+  for_blocks<kNumbers>(numbers, [&](int64_t, auto) { ++count; });
   return count;
 }
 

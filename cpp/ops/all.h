@@ -23,6 +23,7 @@
 #include "cpp/ops/s4d_kernel.h"
 #include "cpp/ops/sample.h"
 #include "cpp/ops/selective_scan.h"
+#include "cpp/ops/selective_scan_complex.h"
 #include "cpp/ops/selective_state_update.h"
 #include "cpp/ops/sum.h"
 #include "cpp/ops/unary.h"
@@ -30,7 +31,8 @@
 namespace statespace {
 
 using AllOps =
-    OpList<SelectiveScanForward, SelectiveScanBackward, SelectiveStateUpdate, CausalConv1dForward, CausalConv1dBackward,
+    OpList<SelectiveScanForward, SelectiveScanBackward, SelectiveStateUpdate, SelectiveScanComplexForward,
+           SelectiveScanComplexBackward, SelectiveStateUpdateComplex, CausalConv1dForward, CausalConv1dBackward,
            CausalConv1dUpdate, AssociativeScanForward, AssociativeScanBackward, FftConvForward, FftConvBackward,
            S4dKernelForward, S4dKernelBackward, S4dDiscretizeForward, S4dDiscretizeBackward, S4KernelForward,
            S4KernelBackward, S4Recurrence, LinearForward, LinearBackwardInput, LinearBackwardWeight, LinearPack,

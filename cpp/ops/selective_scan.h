@@ -102,7 +102,7 @@ struct SelectiveScanBackward {
           .when([](const Op& op) { return bool(op.initial_state); }));
 };
 
-// What a shape pattern cannot say; called by the binding for both structs.
+// What a shape pattern cannot say, of real and complex scans; called by the binding.
 template <typename Op>
 void check_selective_scan(const Op& op) {
   auto fail = [](const std::string& what) { throw Error("ERR_SHAPE", std::string(Op::row.name) + ": " + what); };
@@ -122,19 +122,24 @@ void check_selective_scan(const Op& op) {
     fail("initialState holds " + std::to_string(op.initial_state.dim(0)) + " sequences, expected " +
          std::to_string(sequences));
   }
-  if (op.time_chunks < 0) fail("timeChunks is " + std::to_string(op.time_chunks) + ", expected at least 0");
+  if constexpr (requires { op.time_chunks; }) {
+    if (op.time_chunks < 0) fail("timeChunks is " + std::to_string(op.time_chunks) + ", expected at least 0");
+  }
   if (op.checkpoint_every < 1)
     fail("checkpointEvery is " + std::to_string(op.checkpoint_every) + ", expected at least 1");
 }
-inline void check(const SelectiveScanForward& op) { check_selective_scan(op); }
-inline void check(const SelectiveScanBackward& op) {
+template <typename Op>
+void check_selective_scan_backward(const Op& op) {
   check_selective_scan(op);
-  if (bool(op.z) != bool(op.y)) throw Error("ERR_SHAPE", "selectiveScanBackward: y is needed exactly when z is given");
+  const std::string name = Op::row.name;
+  if (bool(op.z) != bool(op.y)) throw Error("ERR_SHAPE", name + ": y is needed exactly when z is given");
   const int64_t chunks = (op.u.dim(1) + op.checkpoint_every - 1) / op.checkpoint_every;
   if (op.checkpoints.dim(1) != chunks) {
-    throw Error("ERR_SHAPE", "selectiveScanBackward: checkpoints holds " + std::to_string(op.checkpoints.dim(1)) +
+    throw Error("ERR_SHAPE", name + ": checkpoints holds " + std::to_string(op.checkpoints.dim(1)) +
                                  " states, expected " + std::to_string(chunks));
   }
 }
+inline void check(const SelectiveScanForward& op) { check_selective_scan(op); }
+inline void check(const SelectiveScanBackward& op) { check_selective_scan_backward(op); }
 
 }  // namespace statespace

@@ -24,11 +24,13 @@ struct SelectiveStateUpdate {
       output("out", &SelectiveStateUpdate::out, "[batch, dim]"));
 };
 
-inline void check(const SelectiveStateUpdate& op) {
+template <typename Op>
+void check_state_update(const Op& op) {
   if (op.B.dim(1) < 1 || op.x.dim(1) % op.B.dim(1) != 0) {
-    throw Error("ERR_SHAPE", "selectiveStateUpdate: dim = " + std::to_string(op.x.dim(1)) +
+    throw Error("ERR_SHAPE", std::string(Op::row.name) + ": dim = " + std::to_string(op.x.dim(1)) +
                                  " is not a multiple of groups = " + std::to_string(op.B.dim(1)));
   }
 }
+inline void check(const SelectiveStateUpdate& op) { check_state_update(op); }
 
 }  // namespace statespace

@@ -1,7 +1,7 @@
 // Complex numbers in float and in double, and points of the unit circle.
 #pragma once
 
-#include "cuda/device/platform.cuh"
+#include "cuda/device/numeric.cuh"
 
 namespace statespace::cuda {
 
@@ -85,6 +85,22 @@ __device__ inline Complex<double> cispi(double x) {
   z = {std::cos(angle), std::sin(angle)};
 #endif
   return z;
+}
+
+// exp(i pi x) for |x| <= 0.75 without any reduction: at most 1.4e-7 off up to 0.5. The same bits on every device.
+__device__ inline Complex<float> cis_within_half_turn(float x) {
+  const float z = mul_rn(x, x);
+  float cos = -0.0239636544f;
+  cos = fma_rn(cos, z, 0.234683722f);
+  cos = fma_rn(cos, z, -1.33516157f);
+  cos = fma_rn(cos, z, 4.05870533f);
+  cos = fma_rn(cos, z, -4.93480206f);
+  float sin = 0.0764328912f;
+  sin = fma_rn(sin, z, -0.597625196f);
+  sin = fma_rn(sin, z, 2.54995775f);
+  sin = fma_rn(sin, z, -5.1677022f);
+  sin = fma_rn(sin, z, 3.1415925f);
+  return {fma_rn(cos, z, 1.0f), mul_rn(x, sin)};
 }
 
 }  // namespace statespace::cuda

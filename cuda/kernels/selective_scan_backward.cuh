@@ -3,10 +3,14 @@
 //   dA += q delta;  du = delta sum(G B) + D dy;  ddelta = u sum(G B) + sum(q A).
 // States are not kept by the forward pass but every so many steps. They are computed again: through a window from its
 // checkpoint, keeping one per 16 steps; through 16 steps, keeping one per 4; through 4 steps, keeping all in registers.
+// Of complex states two numbers of a thread, re and im, are one; then
+//   G = 2 dy conj(C) + carry;  dC = 2 dy conj(h[t]);  carry = conj(exp(delta A)) G;  q = carry conj(h[t-1]),
+// and the sums are those of Re(G conj(B)) and Re(q conj(A)).
 // If time is split, what enters a chunk from later ones is found first (selective_scan_summary.cuh).
 #pragma once
 
 #include "cuda/kernels/selective_scan_backward_tile.cuh"
+#include "cuda/kernels/selective_scan_complex_step.cuh"
 #include "cuda/kernels/selective_scan_step.cuh"
 
 namespace statespace::cuda::selective_scan {
@@ -17,6 +21,7 @@ class BackwardBlock {
   using Shared = typename Tile::Shared;
   static constexpr int kChannels = Tile::kChannels, kPart = Tile::kPart, kSteps = Tile::kSteps;
   static constexpr int kSubSteps = Tile::kSubSteps, kBlockChannels = Tile::kBlockChannels;
+  static constexpr bool kComplex = Tile::kComplex;
   static constexpr int kFixedChannels = Tile::kFixed ? kChannels : 1;  // channels that differ in B and C
 
  public:
@@ -36,11 +41,14 @@ class BackwardBlock {
     own_ = tile_ + lane_ * kChannels / 4;
     is_channel_ = own_ < channels_;
     low_ = lane_mask(1), high_ = lane_mask(2), last_ = lane_mask(16);
+    if constexpr (kComplex) odd_ = lane_mask(4);
     const bool adds_D = p.D && is_channel_ && (!Tile::kSplit || p.is_first_part);
     D_ = adds_D ? p.D[block_channel_ + own_] : 0.0f;
 
     load_parameters();
-    if (p.chunks.is_split()) pass_later_chunks(chunk.after);
+    if constexpr (!kComplex) {
+      if (p.chunks.is_split()) pass_later_chunks(chunk.after);
+    }
   }
 
   __device__ void run() {
@@ -61,8 +69,10 @@ class BackwardBlock {
   __device__ int unit() const { return static_cast<int>(blockIdx.x) / p_.channels.blocks; }
   __device__ bool begins_sequence() const { return begin_ == p_.chunks.sequences.begin_of(sequence_); }
 
-  // A slot of a thread is state 4 lane + (slot XOR order): sums over channels then need no selection.
-  __device__ int state_of(int slot) const { return lane_ * kPart + (slot ^ order_); }
+  // A slot of a thread is state 4 lane + (slot XOR order): sums over channels then need no selection. The numbers of a
+  // complex state stay side by side.
+  __device__ int slot_order() const { return kComplex ? order_ & 2 : order_; }
+  __device__ int state_of(int slot) const { return lane_ * kPart + (slot ^ slot_order()); }
 
   // Calls f(channel of the tile, slot, channel, state of the launch) for the states in registers that exist.
   template <typename Function>
@@ -98,13 +108,17 @@ class BackwardBlock {
     }
     for_states([&](int j, int s, int64_t channel, int state) {
       const int64_t at = channel * p_.states + p_.first_state + state;
-      A_[j][s] = p_.A[at] * kLog2E;
+      A_[j][s] = kComplex ? p_.A[at] : p_.A[at] * kLog2E;
       if (p_.dlast_state) carry_[j][s] = p_.dlast_state[state_at(channel, state)];
       if constexpr (Tile::kFixed) {
         if (p_.B_fixed) B_[j][s] = p_.B_fixed[at];
         if (p_.C_fixed) C_[j][s] = p_.C_fixed[at];
       }
     });
+    if constexpr (kComplex) {
+#pragma unroll
+      for (int j = 0; j < kChannels; ++j) scale_poles(A_[j], turns_low_[j]);
+    }
   }
 
   // What enters this chunk of time from later ones of its sequence.
@@ -179,11 +193,12 @@ class BackwardBlock {
   __device__ void load_states(float (&values)[kFixedChannels][kPart], int at) {
 #pragma unroll
     for (int j = 0; j < kFixedChannels; ++j) {
-      load_floats(values[j], &shared_.B_and_C[order_ * Tile::kOrderStride + at + lane_ * kPart]);
+      load_floats(values[j], &shared_.B_and_C[slot_order() * Tile::kOrderStride + at + lane_ * kPart]);
     }
   }
   __device__ float B(int j, int s) const { return B_[Tile::kFixed ? j : 0][s]; }
   __device__ float C(int j, int s) const { return C_[Tile::kFixed ? j : 0][s]; }
+  __device__ Complex<float> pair_of(const float (&numbers)[kPart], int s) const { return {numbers[s], numbers[s + 1]}; }
 
   // Four steps forward.
   __device__ void advance_steps(int row) {
@@ -195,8 +210,12 @@ class BackwardBlock {
       load_B(row + k);
 #pragma unroll
       for (int j = 0; j < kChannels; ++j) {
+        if constexpr (kComplex) {
+          advance_pairs(h_[j], delta[j], A_[j], turns_low_[j], delta_u[j], B_[j]);
+        } else {
 #pragma unroll
-        for (int s = 0; s < kPart; ++s) h_[j][s] = advance(h_[j][s], delta[j], A_[j][s], delta_u[j], B(j, s));
+          for (int s = 0; s < kPart; ++s) h_[j][s] = advance(h_[j][s], delta[j], A_[j][s], delta_u[j], B(j, s));
+        }
       }
     }
   }
@@ -231,10 +250,20 @@ class BackwardBlock {
       load_B(row + k);
 #pragma unroll
       for (int j = 0; j < kChannels; ++j) {
+        if constexpr (kComplex) {
 #pragma unroll
-        for (int s = 0; s < kPart; ++s) {
-          decay[k][j][s] = ex2(mul_rn(delta[j], A_[j][s]));
-          h[k + 1][j][s] = fma_rn(decay[k][j][s], h[k][j][s], mul_rn(delta_u[j], B(j, s)));
+          for (int s = 0; s < kPart; s += 2) {
+            const Complex<float> a = decay_of(delta[j], A_[j][s], A_[j][s + 1], turns_low_[j][s / 2]);
+            const Complex<float> next = advance_pair(pair_of(h[k][j], s), a, delta_u[j], B(j, s), B(j, s + 1));
+            decay[k][j][s] = a.re, decay[k][j][s + 1] = a.im;
+            h[k + 1][j][s] = next.re, h[k + 1][j][s + 1] = next.im;
+          }
+        } else {
+#pragma unroll
+          for (int s = 0; s < kPart; ++s) {
+            decay[k][j][s] = ex2(mul_rn(delta[j], A_[j][s]));
+            h[k + 1][j][s] = fma_rn(decay[k][j][s], h[k][j][s], mul_rn(delta_u[j], B(j, s)));
+          }
         }
       }
     }
@@ -259,24 +288,59 @@ class BackwardBlock {
     float dB[kPart], dC[kPart];
 #pragma unroll
     for (int j = 0; j < kChannels; ++j) {
+      if constexpr (kComplex) {
+        run_pairs_back(j, delta[j], delta_u[j], dy[j], decay[j], before[j], after[j], qA[j], GB[j], dB, dC);
+      } else {
 #pragma unroll
-      for (int s = 0; s < kPart; ++s) {
-        const float G = C(j, s) * dy[j] + carry_[j][s];
-        const float to_dC = dy[j] * after[j][s], to_dB = delta_u[j] * G;
-        dC[s] = j == 0 ? to_dC : dC[s] + to_dC;
-        dB[s] = j == 0 ? to_dB : dB[s] + to_dB;
-        GB[j] = s == 0 ? G * B(j, s) : GB[j] + G * B(j, s);
-        carry_[j][s] = decay[j][s] * G;
-        const float q = carry_[j][s] * before[j][s];
-        qA[j] = s == 0 ? q * A_[j][s] : qA[j] + q * A_[j][s];
-        dA_[j][s] += q * delta[j];
-        if constexpr (Tile::kFixed) {
-          dB_[j][s] += to_dB;
-          dC_[j][s] += to_dC;
+        for (int s = 0; s < kPart; ++s) {
+          const float G = C(j, s) * dy[j] + carry_[j][s];
+          const float to_dC = dy[j] * after[j][s], to_dB = delta_u[j] * G;
+          dC[s] = j == 0 ? to_dC : dC[s] + to_dC;
+          dB[s] = j == 0 ? to_dB : dB[s] + to_dB;
+          GB[j] = s == 0 ? G * B(j, s) : GB[j] + G * B(j, s);
+          carry_[j][s] = decay[j][s] * G;
+          const float q = carry_[j][s] * before[j][s];
+          qA[j] = s == 0 ? q * A_[j][s] : qA[j] + q * A_[j][s];
+          dA_[j][s] += q * delta[j];
+          if constexpr (Tile::kFixed) {
+            dB_[j][s] += to_dB;
+            dC_[j][s] += to_dC;
+          }
         }
       }
     }
     sum_over_channels(row, dB, dC);
+  }
+
+  // The same for the complex states of one channel.
+  __device__ void run_pairs_back(int j, float delta, float delta_u, float dy, const float (&decay)[kPart],
+                                 const float (&before)[kPart], const float (&after)[kPart], float& qA, float& GB,
+                                 float (&dB)[kPart], float (&dC)[kPart]) {
+    const float twice_dy = dy + dy;
+    float q_turns = 0.0f;
+    qA = GB = 0.0f;
+#pragma unroll
+    for (int s = 0; s < kPart; s += 2) {
+      const Complex<float> G = {carry_[j][s] + C(j, s) * twice_dy, carry_[j][s + 1] - C(j, s + 1) * twice_dy};
+      const Complex<float> carry = conj(pair_of(decay, s)) * G, q = carry * conj(pair_of(before, s));
+      const float to_dB[2] = {delta_u * G.re, delta_u * G.im};
+      const float to_dC[2] = {twice_dy * after[s], -(twice_dy * after[s + 1])};
+      GB += G.re * B(j, s) + G.im * B(j, s + 1);
+      qA += q.re * A_[j][s];
+      q_turns += q.im * A_[j][s + 1];
+      carry_[j][s] = carry.re, carry_[j][s + 1] = carry.im;
+      dA_[j][s] += q.re * delta, dA_[j][s + 1] += q.im * delta;
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        dB[s + i] = j == 0 ? to_dB[i] : dB[s + i] + to_dB[i];
+        dC[s + i] = j == 0 ? to_dC[i] : dC[s + i] + to_dC[i];
+        if constexpr (Tile::kFixed) {
+          dB_[j][s + i] += to_dB[i];
+          dC_[j][s + i] += to_dC[i];
+        }
+      }
+    }
+    qA += q_turns * kTurnsToLog2E;
   }
 
   // Sums over the four lanes that share the channels; each gets the sum of the channel it owns.
@@ -299,10 +363,16 @@ class BackwardBlock {
   __device__ void sum_over_channels(int row, const float (&dB)[kPart], const float (&dC)[kPart]) {
     const float dB0 = dB[0] + __shfl_xor_sync(kFullWarp, dB[2], 8), dB1 = dB[1] + __shfl_xor_sync(kFullWarp, dB[3], 8);
     const float dC0 = dC[0] + __shfl_xor_sync(kFullWarp, dC[2], 8), dC1 = dC[1] + __shfl_xor_sync(kFullWarp, dC[3], 8);
-    const float sum_dB = dB0 + __shfl_xor_sync(kFullWarp, dB1, 4), sum_dC = dC0 + __shfl_xor_sync(kFullWarp, dC1, 4);
+    float sum_dB, sum_dC;
+    if constexpr (kComplex) {  // of re and im, which lie alike in both lanes, one keeps this and one that
+      sum_dB = choose(odd_, dB1, dB0) + __shfl_xor_sync(kFullWarp, choose(odd_, dB0, dB1), 4);
+      sum_dC = choose(odd_, dC1, dC0) + __shfl_xor_sync(kFullWarp, choose(odd_, dC0, dC1), 4);
+    } else {
+      sum_dB = dB0 + __shfl_xor_sync(kFullWarp, dB1, 4), sum_dC = dC0 + __shfl_xor_sync(kFullWarp, dC1, 4);
+    }
     const float sent = choose(last_, sum_dB, sum_dC);
     const float sum = choose(last_, sum_dC, sum_dB) + __shfl_xor_sync(kFullWarp, sent, 16);
-    shared_.sums[row][warp_index()][(last_ & kBackwardStates) + state_of(0)] = sum;
+    shared_.sums[row][warp_index()][(last_ & kBackwardStates) + lane_ * kPart + order_] = sum;
   }
 
   // Of the lanes that own the same channel.
@@ -366,9 +436,10 @@ class BackwardBlock {
   int begin_, end_, channels_;  // steps of the chunk; channels of the block
   int lane_, order_, tile_, own_;
   bool is_channel_;
-  unsigned low_, high_, last_;  // which half of the lanes this one is in, as masks
+  unsigned low_, high_, last_, odd_;  // which half of the lanes this one is in, as masks
   float D_, dD_ = 0.0f, ddelta_bias_ = 0.0f;
-  float A_[kChannels][kPart];  // times log2(e)
+  float A_[kChannels][kPart];  // times log2(e); of complex ones as scale_poles leaves it
+  float turns_low_[kChannels][kPart / 2];
   float h_[kChannels][kPart], carry_[kChannels][kPart], dA_[kChannels][kPart];
   float B_[kFixedChannels][kPart], C_[kFixedChannels][kPart];
   float dB_[kFixedChannels][kPart], dC_[kFixedChannels][kPart];  // if fixed

@@ -38,6 +38,7 @@ struct BackwardTile {
   static constexpr int kChannels = kChannels_;
   static constexpr bool kSplit = kSplit_;  // the states take several launches
   static constexpr bool kFixed = kFixed_;  // B or C do not depend on time
+  static constexpr bool kComplex = false;  // states are numbers, two to a complex state
   static constexpr int kThreads = 128, kWarps = 4;
   static constexpr int kPart = 4;  // states of a thread
   static constexpr int kBlockChannels = 32 * kChannels;

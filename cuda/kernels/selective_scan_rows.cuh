@@ -97,6 +97,7 @@ struct Sequences {
       : boundaries(cu_seqlens.as<const int32_t>()),
         count(cu_seqlens ? cu_seqlens.dim(0) - 1 : u.dim(0)),
         length(static_cast<int>(u.dim(1))) {}
+  Sequences(int64_t count, int length) : count(count), length(length) {}
 
   __device__ int batch_of(int sequence) const { return boundaries ? 0 : sequence; }
   __device__ int begin_of(int sequence) const {
@@ -166,17 +167,17 @@ struct TimeChunks {
   }
 };
 
-// Of the forward op and of the backward op.
+// Of the forward ops and of the backward ops; complex states count as two.
 template <typename Op>
 ScanShape scan_shape(const Op& op, const Sequences& sequences) {
   ScanShape shape = {};
   shape.sequences = sequences.count, shape.length = op.u.dim(1);
-  shape.dim = op.u.dim(2), shape.states = op.A.dim(1);
+  shape.dim = op.u.dim(2), shape.states = op.A.rank == 2 ? op.A.dim(1) : 2 * op.A.dim(1);
   shape.groups = op.B ? op.B.dim(2) : op.C ? op.C.dim(2) : 1;
   shape.checkpoint_every = op.checkpoint_every < shape.length ? op.checkpoint_every
                            : shape.length > 0                 ? shape.length
                                                               : 1;
-  shape.time_chunks = op.time_chunks;
+  if constexpr (requires { op.time_chunks; }) shape.time_chunks = op.time_chunks;
   shape.is_packed = bool(op.cu_seqlens), shape.is_fixed = op.B_fixed || op.C_fixed;
   return shape;
 }

@@ -14,6 +14,7 @@ struct ForwardTile {
   using T = T_;
   static constexpr int kStates = kStates_, kLanes = kLanes_, kChannels = kChannels_;
   static constexpr bool kFixed = kFixed_;  // B or C do not depend on time
+  static constexpr bool kComplex = false;  // kStates are the numbers of half as many complex states
   static_assert(kChannels == 1 || (kChannels == 2 && kLanes == 2 && !kFixed));
 
   static constexpr int kThreads = 128;

@@ -102,7 +102,7 @@ describe("benchmarks", () => {
 
   it("name what is wrong in names, shapes and element types", () => {
     expect(() => selectBenches(benches, ["scan", "flight"])).throw(/"flight".*expected a part of one of.*linear/);
-    expect(selectBenches(benches, ["scan", "embedding"]).length).equal(3);
+    expect(selectBenches(benches, ["scan", "embedding"]).length).equal(5);
     const linear = named("linear");
     expect(() => settingsOf(linear, cpu, { shapes: [{ length: 3 }] })).throw(/linear has no size length.*rows, inputs/);
     expect(() => settingsOf(named("adamw"), cpu, { dtype: "bfloat16" })).throw(/adamw has no bfloat16.*float32/);

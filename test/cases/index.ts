@@ -19,6 +19,7 @@ import { s4Recurrence } from "./s4_recurrence.ts";
 import { s4dDiscretize } from "./s4d_discretize.ts";
 import { s4dKernel } from "./s4d_kernel.ts";
 import { selectiveScan } from "./selective_scan.ts";
+import { selectiveScanComplex, selectiveStateUpdateComplex } from "./selective_scan_complex.ts";
 import { selectiveStateUpdate } from "./selective_state_update.ts";
 import { sumSuite } from "./sum.ts";
 import { unarySuite } from "./unary.ts";
@@ -26,6 +27,8 @@ import { unarySuite } from "./unary.ts";
 export const suites: readonly OpSuite[] = [
   selectiveScan,
   selectiveStateUpdate,
+  selectiveScanComplex,
+  selectiveStateUpdateComplex,
   causalConv1d,
   causalConv1dUpdate,
   mambaStep,

@@ -7,10 +7,12 @@
 #include <vector>
 
 #include "cuda/device/async_copy.cuh"
+#include "cuda/device/complex.cuh"
 #include "cuda/device/random.cuh"
 #include "cuda/device/scan.cuh"
 #include "cuda/device/tensor_core.cuh"
 #include "cuda/device/vector.cuh"
+#include "cuda/kernels/selective_scan_complex_step.cuh"
 #include "cuda/runtime/launch.cuh"
 
 namespace statespace::cuda {
@@ -91,6 +93,43 @@ void test_activations() {
   check(softplus(-100.0f) == 0.0f && softplus(100.0f) == 100.0f && softplus(25.0f) == 25.0f, "softplus far out");
   check(!std::isnan(silu(-1000.0f)) && !std::isnan(dsilu(-1000.0f)) && dsilu(1000.0f) == 1.0f, "silu far out");
   check(ex2(-127.0f) == 0.0f && ex2(10.0f) == 1024.0f && rcp(0x1p127f) == 0.0f && lg2(8.0f) == 3.0f, "ex2, rcp, lg2");
+}
+
+double distance(Complex<float> z, double angle) {
+  return std::hypot(double{z.re} - std::cos(angle), double{z.im} - std::sin(angle));
+}
+
+void test_angles() {
+  constexpr double kPi = 3.14159265358979323846;
+  double worst = 0;
+  for (int i = -500000; i <= 500000; ++i) {
+    const float x = static_cast<float>(i) * 1e-6f;
+    worst = std::max(worst, distance(cis_within_half_turn(x), kPi * double{x}));
+  }
+  check(worst <= 1.5e-7, "exp(i pi x) up to a quarter turn", worst);
+
+  double small_worst = 0, large_worst = 0;
+  for (const float im : random_values(20000, -100.0f, 100.0f)) {
+    for (const float delta : {0.001f, 0.0371f, 1.0f, 97.3f}) {
+      float A[2] = {0.0f, im}, low[1];
+      selective_scan::scale_poles(A, low);
+      const double angle = double{delta} * double{im},
+                   error = distance(selective_scan::decay_of(delta, A[0], A[1], low[0]), angle);
+      (std::abs(angle) < 1 ? small_worst : large_worst) =
+          std::max(std::abs(angle) < 1 ? small_worst : large_worst, error);
+    }
+  }
+  check(small_worst <= 1.5e-7, "exp(i delta A), angles below 1", small_worst);
+  check(large_worst <= 2e-7, "exp(i delta A), angles to 9730", large_worst);
+
+  const auto size_of = [](float delta, float im) {
+    float A[2] = {-1.0f, im}, low[1];
+    selective_scan::scale_poles(A, low);
+    const Complex<float> z = selective_scan::decay_of(delta, A[0], A[1], low[0]);
+    return std::hypot(z.re, z.im) / std::exp(-delta);
+  };
+  check(std::abs(size_of(2.0f, 1e12f) - 1) < 1e-6 && std::abs(size_of(1.0f, 3e38f) - 1) < 1e-6, "sizes of lost angles");
+  check(std::isnan(size_of(NAN, 1.0f)) && std::isnan(size_of(1.0f, NAN)), "NaN stays NaN in a decay");
 }
 
 void test_random() {
@@ -382,6 +421,7 @@ int main() {
   using namespace statespace;
   cuda::test_conversions();
   cuda::test_activations();
+  cuda::test_angles();
   cuda::test_random();
   for (const auto order : {emulator::Order::kForward, emulator::Order::kBackward}) {
     std::printf("threads and blocks %s\n", order == emulator::Order::kForward ? "forward" : "backward");

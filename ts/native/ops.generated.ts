@@ -83,6 +83,83 @@ export interface Kernels<T> {
     into?: { out?: T | undefined },
   ): { out: T };
   /**
+   * - u: [batch, length, dim], same
+   * - delta: [batch, length, dim], same
+   * - A: [dim, states, pair], float32
+   * - B: [batch, length, groups, numbers], same
+   * - C: [batch, length, groups, numbers], same
+   * - fixedB: [dim, states, pair], float32
+   * - fixedC: [dim, states, pair], float32
+   * - D: [dim], float32
+   * - z: [batch, length, dim], same
+   * - deltaBias: [dim], float32
+   * - initialState: [sequences, dim, states, pair], float32
+   * - cuSeqlens: [boundaries], int32
+   * - deltaSoftplus: apply softplus to delta + deltaBias
+   * - save: write what the backward pass needs: y and checkpoints
+   * - checkpointEvery: steps from one kept state to the next
+   * - out (result): [batch, length, dim], same
+   * - y (result): [batch, length, dim], same
+   * - lastState (result): [sequences, dim, states, pair], float32
+   * - checkpoints (result): [batch, chunks, numbers, dim], float32
+   */
+  selectiveScanComplexForward(
+    args: { u: T; delta: T; A: T; B?: T | null | undefined; C?: T | null | undefined; fixedB?: T | null | undefined; fixedC?: T | null | undefined; D?: T | null | undefined; z?: T | null | undefined; deltaBias?: T | null | undefined; initialState?: T | null | undefined; cuSeqlens?: T | null | undefined; deltaSoftplus: boolean; save: boolean; checkpointEvery: number },
+    into?: { out?: T | undefined; y?: T | undefined; lastState?: T | undefined; checkpoints?: T | undefined },
+  ): { out: T; y: T | null; lastState: T; checkpoints: T | null };
+  /**
+   * - dout: [batch, length, dim], same
+   * - u: [batch, length, dim], same
+   * - delta: [batch, length, dim], same
+   * - A: [dim, states, pair], float32
+   * - B: [batch, length, groups, numbers], same
+   * - C: [batch, length, groups, numbers], same
+   * - fixedB: [dim, states, pair], float32
+   * - fixedC: [dim, states, pair], float32
+   * - D: [dim], float32
+   * - z: [batch, length, dim], same
+   * - deltaBias: [dim], float32
+   * - initialState: [sequences, dim, states, pair], float32
+   * - cuSeqlens: [boundaries], int32
+   * - y: [batch, length, dim], same
+   * - checkpoints: [batch, chunks, numbers, dim], float32
+   * - dlastState: [sequences, dim, states, pair], float32
+   * - deltaSoftplus: as in forward
+   * - checkpointEvery: as in forward
+   * - du (result): [batch, length, dim], same
+   * - ddelta (result): [batch, length, dim], same
+   * - dA (result): [dim, states, pair], float32
+   * - dB (result): [batch, length, groups, numbers], same
+   * - dC (result): [batch, length, groups, numbers], same
+   * - dfixedB (result): [dim, states, pair], float32
+   * - dfixedC (result): [dim, states, pair], float32
+   * - dD (result): [dim], float32
+   * - dz (result): [batch, length, dim], same
+   * - ddeltaBias (result): [dim], float32
+   * - dinitialState (result): [sequences, dim, states, pair], float32
+   */
+  selectiveScanComplexBackward(
+    args: { dout: T; u: T; delta: T; A: T; B?: T | null | undefined; C?: T | null | undefined; fixedB?: T | null | undefined; fixedC?: T | null | undefined; D?: T | null | undefined; z?: T | null | undefined; deltaBias?: T | null | undefined; initialState?: T | null | undefined; cuSeqlens?: T | null | undefined; y?: T | null | undefined; checkpoints: T; dlastState?: T | null | undefined; deltaSoftplus: boolean; checkpointEvery: number },
+    into?: { du?: T | undefined; ddelta?: T | undefined; dA?: T | undefined; dB?: T | undefined; dC?: T | undefined; dfixedB?: T | undefined; dfixedC?: T | undefined; dD?: T | undefined; dz?: T | undefined; ddeltaBias?: T | undefined; dinitialState?: T | undefined },
+  ): { du: T; ddelta: T; dA: T; dB: T | null; dC: T | null; dfixedB: T | null; dfixedC: T | null; dD: T | null; dz: T | null; ddeltaBias: T | null; dinitialState: T | null };
+  /**
+   * - state: [batch, dim, states, pair], float32
+   * - x: [batch, dim], same
+   * - dt: [batch, dim], same
+   * - A: [dim, states, pair], float32
+   * - B: [batch, groups, numbers], same
+   * - C: [batch, groups, numbers], same
+   * - D: [dim], float32
+   * - z: [batch, dim], same
+   * - dtBias: [dim], float32
+   * - dtSoftplus: apply softplus to dt + dtBias
+   * - out (result): [batch, dim], same
+   */
+  selectiveStateUpdateComplex(
+    args: { state: T; x: T; dt: T; A: T; B: T; C: T; D?: T | null | undefined; z?: T | null | undefined; dtBias?: T | null | undefined; dtSoftplus: boolean },
+    into?: { out?: T | undefined },
+  ): { out: T };
+  /**
    * - x: [batch, length, dim], same
    * - weight: [dim, width], float32
    * - bias: [dim], float32
@@ -893,6 +970,9 @@ export const kernelNames: readonly (keyof Kernels<unknown>)[] = [
   "selectiveScanForward",
   "selectiveScanBackward",
   "selectiveStateUpdate",
+  "selectiveScanComplexForward",
+  "selectiveScanComplexBackward",
+  "selectiveStateUpdateComplex",
   "causalConv1dForward",
   "causalConv1dBackward",
   "causalConv1dUpdate",

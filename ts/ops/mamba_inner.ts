@@ -1,9 +1,11 @@
 // The inside of a Mamba block as one operation: convolution, projections to delta, B and C, scan and gate, with one
 // memory plan: halves of one tensor are read and written in place, and cheap parts are computed again on the way back.
 import { differentiable } from "../autograd/differentiable.ts";
+import { makeError } from "../native/errors.ts";
 import { kernels } from "../tensor/kernels.ts";
 import { empty, Tensor } from "../tensor/tensor.ts";
 import { cast, float32 } from "./cast.ts";
+import { isComplexA } from "./selective_scan_op.ts";
 import { reshape, sliceView } from "./view.ts";
 
 type Maybe = Tensor | null | undefined;
@@ -34,7 +36,8 @@ interface Sizes {
   length: number;
   inner: number;
   rank: number;
-  states: number;
+  /** Floats of a channel's states: two each if A is complex. */
+  numbers: number;
 }
 
 function sizesOf({ xz, dtProjection, A }: Pick<Inputs, "xz" | "dtProjection" | "A">): Sizes {
@@ -44,15 +47,15 @@ function sizesOf({ xz, dtProjection, A }: Pick<Inputs, "xz" | "dtProjection" | "
     length,
     inner: A.shape[0] as number,
     rank: dtProjection.shape[1] as number,
-    states: A.shape[1] as number,
+    numbers: A.shape.slice(1).reduce((n, size) => n * size, 1),
   };
 }
 
-// The parts of a (batch, length, rank + 2 states) tensor that hold delta's low-rank form, B and C.
-function parts(projected: Tensor, { batch, length, rank, states }: Sizes): { dt: Tensor; B: Tensor; C: Tensor } {
+// The parts of a (batch, length, rank + 2 numbers) tensor that hold delta's low-rank form, B and C.
+function parts(projected: Tensor, { batch, length, rank, numbers }: Sizes): { dt: Tensor; B: Tensor; C: Tensor } {
   const grouped = (start: number): Tensor =>
-    reshape(sliceView(projected, 2, start, start + states), [batch, length, 1, states]);
-  return { dt: sliceView(projected, 2, 0, rank), B: grouped(rank), C: grouped(rank + states) };
+    reshape(sliceView(projected, 2, start, start + numbers), [batch, length, 1, numbers]);
+  return { dt: sliceView(projected, 2, 0, rank), B: grouped(rank), C: grouped(rank + numbers) };
 }
 
 const convolve = (
@@ -78,7 +81,10 @@ const op = differentiable("mambaInner", {
     const projected = kernels.linearForward({ x: u, weight: inputs.xProjection }).y;
     const { dt, B, C } = parts(projected, sizes);
     const delta = kernels.linearForward({ x: dt, weight: inputs.dtProjection }).y;
-    const { out, y, lastState, checkpoints } = kernels.selectiveScanForward({
+    const scan = isComplexA("mambaInner", inputs.A)
+      ? kernels.selectiveScanComplexForward
+      : kernels.selectiveScanForward;
+    const { out, y, lastState, checkpoints } = scan({
       u,
       delta,
       A: inputs.A,
@@ -116,7 +122,10 @@ const op = differentiable("mambaInner", {
     const dxz = empty(xz.shape, like);
     const dprojected = empty(saved.projected.shape, like);
     const into = parts(dprojected, sizes);
-    const scan = kernels.selectiveScanBackward(
+    const scanBackward = isComplexA("mambaInner", A)
+      ? kernels.selectiveScanComplexBackward
+      : kernels.selectiveScanBackward;
+    const scan = scanBackward(
       {
         dout: dout ?? Tensor.zeros([sizes.batch, sizes.length, inner], like),
         u,
@@ -175,7 +184,7 @@ export interface MambaInnerParameters {
 export interface MambaInnerOptions {
   /** (batch, inner, width - 1), inputs of the convolution before the first step. */
   convState?: Tensor | null | undefined;
-  /** (batch, inner, state), the scan's state before the first step. */
+  /** (batch, inner, state), or (batch, inner, state, 2) if A is complex: the scan's state before the first step. */
   scanState?: Tensor | null | undefined;
   /** Steps from one kept state of the scan to the next, 32 by default. */
   checkpointEvery?: number | undefined;
@@ -191,8 +200,10 @@ export interface MambaInnerOptions {
  *
  * @param xz (batch, length, 2 inner)
  * @param parameters convWeight (inner, width), xProjection (rank + 2 state, inner), dtProjection (inner, rank),
- *   dtBias (inner), A (inner, state), D (inner)
+ *   dtBias (inner), A (inner, state), D (inner). A may be complex, (inner, state, 2): xProjection is then
+ *   (rank + 4 state, inner), with re and im of each state side by side in B and in C
  * @returns out (batch, length, inner), and the states after the last step
+ * @throws ShapeError, DTypeError, DeviceError
  */
 export function mambaInner(
   xz: Tensor,
@@ -200,6 +211,15 @@ export function mambaInner(
   options: MambaInnerOptions = {},
 ): { out: Tensor; convState: Tensor; scanState: Tensor } {
   const { convWeight, convBias, xProjection, dtProjection, dtBias, A, D } = parameters;
+  const isComplex = isComplexA("mambaInner", A);
+  const rows = (dtProjection.shape[1] ?? 0) + (isComplex ? 4 : 2) * (A.shape[1] as number);
+  if (xProjection.shape[0] !== rows) {
+    throw makeError(
+      "ERR_SHAPE",
+      `mambaInner: xProjection is [${xProjection.shape.join(", ")}], expected [rank + ${isComplex ? 4 : 2} state = ${rows}, inner], ` +
+        `since A is ${isComplex ? "complex" : "real"}, [${A.shape.join(", ")}]`,
+    );
+  }
   return op(
     {
       xz,

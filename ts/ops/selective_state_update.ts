@@ -1,10 +1,9 @@
 // One step of the selective scan, for decoding.
 import { noGrad } from "../autograd/mode.ts";
-import { makeError } from "../native/errors.ts";
 import { kernels } from "../tensor/kernels.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { cast, float32 } from "./cast.ts";
-import { reshape } from "./view.ts";
+import { isComplexA, perStep } from "./selective_scan_op.ts";
 
 /** Options of `selectiveStateUpdate`. */
 export interface SelectiveStateUpdateOptions {
@@ -23,7 +22,7 @@ export interface SelectiveStateUpdateOptions {
  *
  * @param x (batch, channels)
  * @param dt (batch, channels)
- * @param A (channels, state)
+ * @param A (channels, state), or complex (channels, state, 2): then state, B and C, too, end in an axis of 2
  * @param B (batch, state) or (batch, groups, state)
  * @param C as B
  * @returns (batch, channels), typed like x
@@ -38,21 +37,15 @@ export function selectiveStateUpdate(
   options: SelectiveStateUpdateOptions = {},
 ): Tensor {
   return noGrad(() => {
-    const grouped = (name: string, t: Tensor): Tensor => {
-      if (t.shape.length === 2) return cast(reshape(t, [t.shape[0] as number, 1, t.shape[1] as number]), x.dtype);
-      if (t.shape.length === 3) return cast(t, x.dtype);
-      throw makeError(
-        "ERR_SHAPE",
-        `selectiveStateUpdate: ${name} is [${t.shape.join(", ")}], expected [batch, state] or [batch, groups, state]`,
-      );
-    };
-    return kernels.selectiveStateUpdate({
+    const isComplex = isComplexA("selectiveStateUpdate", A);
+    const update = isComplex ? kernels.selectiveStateUpdateComplex : kernels.selectiveStateUpdate;
+    return update({
       state,
       x,
       dt: cast(dt, x.dtype),
       A: float32(A),
-      B: grouped("B", B),
-      C: grouped("C", C),
+      B: perStep("selectiveStateUpdate", "B", B, A, x),
+      C: perStep("selectiveStateUpdate", "C", C, A, x),
       D: float32(options.D),
       z: options.z && cast(options.z, x.dtype),
       dtBias: float32(options.dtBias),

@@ -13,10 +13,12 @@ import { rmsNorm } from "./rms_norm.ts";
 import { s4Kernel } from "./s4_kernel.ts";
 import { s4dKernel } from "./s4d_kernel.ts";
 import { selectiveScan } from "./selective_scan.ts";
+import { selectiveScanComplex } from "./selective_scan_complex.ts";
 import { selectiveStateUpdate } from "./selective_state_update.ts";
 
 export const benches: readonly Bench[] = [
   ...selectiveScan,
+  ...selectiveScanComplex,
   ...causalConv1d,
   ...rmsNorm,
   linear,
