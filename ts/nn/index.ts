@@ -9,6 +9,7 @@ export { LayerNorm } from "./layer_norm.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { Mamba, type MambaOptions, type MambaSizes } from "./mamba.ts";
 export { MambaState } from "./mamba_state.ts";
+export type { MambaTrace } from "./mamba_trace.ts";
 export type { Mixer, MixerState } from "./mixer.ts";
 export { type LoadReport, Module } from "./module.ts";
 export type { Norm, NormName } from "./norm.ts";

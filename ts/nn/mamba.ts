@@ -2,7 +2,17 @@
 import { noGrad } from "../autograd/mode.ts";
 import type { DType } from "../native/dtype.ts";
 import { makeError } from "../native/errors.ts";
-import { linear, mambaInner, mambaStep, selectiveStateUpdate, slice } from "../ops/index.ts";
+import {
+  add,
+  cast,
+  linear,
+  mambaInner,
+  mambaStep,
+  selectiveScan,
+  selectiveStateUpdate,
+  slice,
+  softplus,
+} from "../ops/index.ts";
 import { scope } from "../tensor/scope.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { CausalConv1d } from "./causal_conv1d.ts";
@@ -10,6 +20,7 @@ import { flag, integer, limits, oneOf, real, refuse } from "./check.ts";
 import { fanInUniform, inFloat32, negativeExp, type PlaceOptions, s4dRealLog, timeStepBias } from "./init.ts";
 import { Linear } from "./linear.ts";
 import { MambaState } from "./mamba_state.ts";
+import { type MambaTrace, traceScan } from "./mamba_trace.ts";
 import { Module } from "./module.ts";
 import { parameter } from "./parameter.ts";
 import type { RMSNorm } from "./rms_norm.ts";
@@ -155,6 +166,37 @@ export class Mamba extends Module {
     return { y, state: new MambaState(convState, scanState) };
   }
 
+  /**
+   * As `forward` from an empty state, and what the scan did at each step, to look at: time steps, norms of the state, and
+   * how much of it lasts to the end. In parts, so slower than `forward`. Not differentiable.
+   */
+  trace(x: Tensor): MambaTrace & { y: Tensor } {
+    this.#checkInput("trace", x);
+    if (x.shape[1] === 0) {
+      throw makeError("ERR_SHAPE", `Mamba.trace: x is [${x.shape.join(", ")}], expected at least one step`);
+    }
+    const { dInner, dState, dtRank } = this.sizes;
+    return noGrad(() =>
+      scope(() => {
+        const xz = this.in_proj.forward(x);
+        const u = this.conv1d.forward(slice(xz, 2, 0, dInner));
+        const projected = this.x_proj.forward(u);
+        const before = cast(linear(slice(projected, 2, 0, dtRank), this.dt_proj.weight), "float32");
+        const delta = softplus(add(before, this.dt_proj.bias));
+        const A = negativeExp(this.A_log);
+        const B = slice(projected, 2, dtRank, dtRank + dState);
+        const C = slice(projected, 2, dtRank + dState);
+        const out = selectiveScan(u, before, A, B, C, {
+          D: this.D,
+          z: slice(xz, 2, dInner),
+          deltaBias: this.dt_proj.bias,
+          deltaSoftplus: true,
+        });
+        return { y: this.out_proj.forward(out), delta, ...traceScan(u, delta, A, B) };
+      }),
+    );
+  }
+
   /** One step, (batch, dModel) gives the same; `state` is updated in place. Not differentiable. */
   step(x: Tensor, state: MambaState): Tensor {
     const { dModel, dInner, dState, dtRank } = this.sizes;
@@ -227,10 +269,7 @@ export class Mamba extends Module {
   }
 
   #run(x: Tensor, state: MambaState | null | undefined): { y: Tensor; convState: Tensor; scanState: Tensor } {
-    const { dModel } = this.sizes;
-    if (x.shape.length !== 3 || x.shape[2] !== dModel) {
-      throw makeError("ERR_SHAPE", `Mamba: x is [${x.shape.join(", ")}], expected [batch, length, ${dModel}]`);
-    }
+    this.#checkInput("forward", x);
     if (state) this.#checkState("forward", x, state);
     const { out, convState, scanState } = mambaInner(
       this.in_proj.forward(x),
@@ -251,6 +290,16 @@ export class Mamba extends Module {
       },
     );
     return { y: this.out_proj.forward(out), convState, scanState };
+  }
+
+  #checkInput(method: string, x: Tensor): void {
+    const { dModel } = this.sizes;
+    if (x.shape.length !== 3 || x.shape[2] !== dModel) {
+      throw makeError(
+        "ERR_SHAPE",
+        `Mamba.${method}: x is [${x.shape.join(", ")}], expected [batch, length, ${dModel}]`,
+      );
+    }
   }
 
   #checkState(method: string, x: Tensor, { conv, scan }: MambaState): void {

@@ -2,6 +2,7 @@
 import type { DType } from "../../native/dtype.ts";
 import { Mamba } from "../../nn/mamba.ts";
 import type { MambaState } from "../../nn/mamba_state.ts";
+import type { MambaTrace } from "../../nn/mamba_trace.ts";
 import { Module } from "../../nn/module.ts";
 import { RMSNorm } from "../../nn/rms_norm.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -38,6 +39,13 @@ export class MambaBlock extends Module {
     const { y, sum } = normed(this.norm, stream, dtype);
     const mixed = this.mixer.prefill(y, state);
     return { stream: { hidden: mixed.y, residual: sum }, state: mixed.state };
+  }
+
+  /** As `forward`, and what the mixer's scan did. */
+  trace(stream: Stream, dtype: DType): { stream: Stream; trace: MambaTrace } {
+    const { y, sum } = normed(this.norm, stream, dtype);
+    const { y: hidden, ...trace } = this.mixer.trace(y);
+    return { stream: { hidden, residual: sum }, trace };
   }
 
   /** (batch, dModel), float32: as `step`, with the result added to the residual in place. */

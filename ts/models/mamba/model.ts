@@ -10,6 +10,7 @@ import { Embedding } from "../../nn/embedding.ts";
 import type { PlaceOptions } from "../../nn/init.ts";
 import { Linear } from "../../nn/linear.ts";
 import type { MambaState } from "../../nn/mamba_state.ts";
+import type { MambaTrace } from "../../nn/mamba_trace.ts";
 import { Module } from "../../nn/module.ts";
 import { RMSNorm } from "../../nn/rms_norm.ts";
 import { linear, linearCrossEntropy, reshape, slice } from "../../ops/index.ts";
@@ -218,6 +219,27 @@ export class MambaLM extends Module {
           }
         }
         return this.#head(stream);
+      }),
+    );
+  }
+
+  /**
+   * What every layer keeps and forgets of ids (batch, length), step by step, to look at: see `nn.Mamba.trace`. The traces
+   * are in the order of the layers. Without gradients.
+   */
+  trace(ids: Tensor): MambaTrace[] {
+    this.#checkIds("trace", ids, 2);
+    if ((ids.shape[1] as number) < 1) {
+      throw makeError("ERR_SHAPE", `MambaLM.trace: ids is [${ids.shape.join(", ")}], expected at least one token`);
+    }
+    return noGrad(() =>
+      scope(() => {
+        let stream = this.backbone.embed(ids);
+        return this.backbone.layers.map((layer) => {
+          const result = layer.trace(stream, this.activationDtype);
+          stream = result.stream;
+          return result.trace;
+        });
       }),
     );
   }
