@@ -7,6 +7,7 @@ import { benchCommand } from "./bench.ts";
 import { buildCommand } from "./build.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
+import { exploreCommand } from "./explore.ts";
 import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
 import { describeError, exitCodes, Interrupted, note } from "./output.ts";
@@ -23,6 +24,7 @@ function program(): Command {
     taskCommand(),
     benchCommand(),
     inspectCommand(),
+    exploreCommand(),
     buildCommand(),
     demoCommand(),
   ];
