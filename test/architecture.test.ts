@@ -43,6 +43,7 @@ const layers = [
   "train",
   "bench",
   "tasks",
+  "explore",
   "cli",
 ];
 const except: Record<string, readonly string[]> = {
@@ -54,8 +55,9 @@ const except: Record<string, readonly string[]> = {
   optim: ["io"],
   generate: ["optim"],
   models: ["optim"],
+  explore: ["optim", "train", "bench", "tasks"],
 };
-const mayUseNode = new Set(["native", "io", "train", "bench", "cli"]);
+const mayUseNode = new Set(["native", "io", "train", "bench", "explore", "cli"]);
 // AsyncLocalStorage is how scopes and modes follow await; it touches no system.
 const alwaysAllowed = new Set(["node:async_hooks"]);
 
@@ -103,6 +105,19 @@ describe("architecture", () => {
         }
       }
     }
+    expect(broken).to.deep.equal([]);
+  });
+
+  it("the explorer's page imports itself and uPlot", () => {
+    const page = join("ts", "explore", "page");
+    const broken = files(page, /\.ts$/).flatMap((file) =>
+      [...readFileSync(join(root, file), "utf8").matchAll(/(?:from|import) "([^"]+)"/g)]
+        .map(([, target]) => target as string)
+        .filter(
+          (target) => target !== "uplot" && relative(page, normalize(join(dirname(file), target))).startsWith(".."),
+        )
+        .map((target) => `${file} may not import ${target}`),
+    );
     expect(broken).to.deep.equal([]);
   });
 });

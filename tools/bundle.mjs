@@ -49,6 +49,8 @@ for (const file of [
   "dist",
   "dist-test",
   "tools/first_run.mjs",
+  "ts/explore/page",
+  "docs/theory",
   "bench/peers/peers.py",
 ])
   put(file);
@@ -67,6 +69,7 @@ for (const path of [
   "sass_slots.test.js",
   "native",
   "docs",
+  "explore/browser.test.js",
 ]) {
   rmSync(join(staging, "dist-test", path), { recursive: true });
 }

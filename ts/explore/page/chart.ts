@@ -12,11 +12,12 @@ export interface Line {
   dash?: number[];
   /** Points instead of a line. */
   isDots?: boolean;
-  isStepped?: boolean;
 }
 
 export interface ChartOptions {
   title: string;
+  /** What the x axis counts. */
+  xLabel: string;
   lines: readonly Line[];
   height?: number;
   isWide?: boolean;
@@ -28,10 +29,13 @@ export interface ChartOptions {
   behind?: (plot: uPlot) => void;
   /** The point under the cursor has changed. */
   onCursor?: (index: number | null) => void;
-  hasLegend?: boolean;
+  /** Equal units on both axes, where their ends are; no legend. */
+  isSquare?: boolean;
 }
 
 const all = new Set<Chart>();
+const [xAxis, yAxis] = [32, 56];
+const largestSquare = 340;
 
 /** One chart: `set` gives it x and a column for each line. */
 export class Chart {
@@ -79,13 +83,24 @@ export class Chart {
     const width = this.#place.clientWidth;
     if (width === 0) return;
     if (!this.plot && this.#data.length > 0) this.#make();
-    else if (this.plot && this.plot.width !== width) this.plot.setSize({ width, height: this.plot.height });
+    else if (this.plot) {
+      const size = this.#size(width);
+      if (this.plot.width !== size.width) this.plot.setSize(size);
+    }
+  }
+
+  #size(place: number): { width: number; height: number } {
+    const { height = 260, isSquare } = this.#options;
+    if (!isSquare) return { width: place, height };
+    const width = Math.min(place, largestSquare);
+    // What the axes and the padding leave is a square.
+    return { width, height: width - yAxis - 12 + xAxis + 8 };
   }
 
   #make(): void {
     const width = this.#place.clientWidth;
     if (width === 0) return; // hidden: made when it is shown
-    const { lines, height = 260, behind, onCursor, hasLegend = true } = this.#options;
+    const { lines, behind, onCursor, xLabel, isSquare = false } = this.#options;
     const axis = {
       stroke: colour("soft"),
       grid: { stroke: colour("line"), width: 1 },
@@ -103,25 +118,27 @@ export class Chart {
       };
     this.plot = new uPlot(
       {
-        width,
-        height,
-        legend: { show: hasLegend },
+        ...this.#size(width),
+        padding: [8, 12, 0, 0],
+        legend: { show: !isSquare },
         cursor: { drag: { x: false, y: false } },
         scales: {
           x: { time: false, ...(this.#options.x && { range: ends(() => this.x) }) },
           y: { range: ends(() => this.y) },
         },
-        axes: [axis, { ...axis, size: 56 }],
+        axes: [
+          { ...axis, size: xAxis },
+          { ...axis, size: yAxis },
+        ],
         series: [
-          { label: "", value: (_plot, v) => (v == null ? "" : short(v)) },
+          { label: xLabel, value: (_plot, v) => (v == null ? "" : short(v)) },
           ...lines.map(
             (line): uPlot.Series => ({
               label: line.label,
-              stroke: line.isDots && !line.isStepped ? colour(line.colour) : colour(line.colour),
+              stroke: colour(line.colour),
               width: line.width ?? (line.isDots ? 0 : 1.8),
               ...(line.dash && { dash: line.dash }),
               ...(line.isDots && { paths: () => null }),
-              ...(line.isStepped && { paths: uPlot.paths.stepped?.({ align: 1 }) as uPlot.Series.PathBuilder }),
               points: line.isDots ? { show: true, size: 7, fill: colour(line.colour) } : { show: false },
               value: (_plot, v) => (v == null ? "–" : short(v, 4)),
             }),

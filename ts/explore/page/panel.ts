@@ -143,7 +143,7 @@ export class Facts {
       ...Object.entries(facts).map(([name, value]) =>
         element(
           "div",
-          { class: name.endsWith("!") ? "bad" : undefined },
+          { class: name.endsWith("!") ? "bad" : value.length > 24 ? "long" : undefined },
           element("dt", {}, name.replace(/!$/, "")),
           element("dd", {}, value),
         ),

@@ -48,6 +48,7 @@ const circle = Array.from({ length: 181 }, (_, i): [number, number] => [
 export function discretizationView(_panel: () => Panel<"discretization">): View<"discretization"> {
   let last: DiscretizationResult | undefined;
   const motion = new Chart("discretization-motion", {
+    xLabel: "t",
     title: "Re x(t): the equation of motion, and its steps",
     isWide: true,
     height: 300,
@@ -59,12 +60,12 @@ export function discretizationView(_panel: () => Panel<"discretization">): View<
     ],
   });
   const disc = new Chart("discretization-disc", {
+    xLabel: "re",
     title: "Ā in the unit circle",
     note: "The line is Ā as dt grows. Inside the circle, steps decay.",
     x: [-1.5, 1.5],
     y: [-1.5, 1.5],
-    hasLegend: false,
-    height: 290,
+    isSquare: true,
     lines: [{ label: "", colour: "faint", width: 0 }],
     behind: (plot) => {
       const { A, path, modulus } = last as DiscretizationResult;
@@ -76,12 +77,12 @@ export function discretizationView(_panel: () => Panel<"discretization">): View<
     },
   });
   const plane = new Chart("discretization-plane", {
+    xLabel: "re",
     title: "z = dt a, and where the rule is stable",
     note: "Green: |Ā| < 1. The true motion decays left of the axis.",
     x: [-3, 3],
     y: [-3, 3],
-    hasLegend: false,
-    height: 290,
+    isSquare: true,
     lines: [{ label: "", colour: "faint", width: 0 }],
     behind: (plot) => {
       const { z, region, modulus } = last as DiscretizationResult;

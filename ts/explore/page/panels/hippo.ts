@@ -11,6 +11,7 @@ export function hippoView(panel: () => Panel<"hippo">): View<"hippo"> {
   let playing: ReturnType<typeof setInterval> | undefined;
   const facts = new Facts();
   const memory = new Chart("hippo-memory", {
+    xLabel: "t",
     title: "The signal, and what is remembered of it now",
     note: "Draw on the chart with the pointer; presets are in the knobs.",
     isWide: true,
@@ -25,6 +26,7 @@ export function hippoView(panel: () => Panel<"hippo">): View<"hippo"> {
   });
   memory.box.classList.add("drawable");
   const error = new Chart("hippo-error", {
+    xLabel: "t",
     title: "Root mean square error over what the measure covers, as time goes on",
     isWide: true,
     height: 170,
@@ -152,6 +154,7 @@ export function hippoView(panel: () => Panel<"hippo">): View<"hippo"> {
     },
     draw(result) {
       last = result;
+      error.y = [0, 1.1 * Math.max(...result.frames.map((one) => one.error), 1e-3)];
       error.set(
         result.frames.map(({ time }) => time),
         result.frames.map((one) => one.error),

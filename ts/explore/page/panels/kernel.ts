@@ -5,11 +5,13 @@ import { Facts, type Panel, type View } from "../panel.ts";
 export function kernelView(_panel: () => Panel<"kernel">): View<"kernel"> {
   const facts = new Facts();
   const taps = new Chart("kernel-taps", {
+    xLabel: "step",
     title: "The kernel K[l]: what a unit input leaves l steps later",
     isWide: true,
     lines: [{ label: "K", colour: "third" }],
   });
   const outputs = new Chart("kernel-outputs", {
+    xLabel: "step",
     title: "The output, twice",
     isWide: true,
     height: 280,

@@ -14,6 +14,7 @@ export function memoryView(_panel: () => Panel<"memory">, about: About): View<"m
   };
   const lines = ["first", "second", "third", "fourth"];
   const delta = new Chart("memory-delta", {
+    xLabel: "token",
     title: "delta by token: mean over the layer's channels, and where the middle eight tenths lie",
     isWide: true,
     onCursor: point,
@@ -24,6 +25,7 @@ export function memoryView(_panel: () => Panel<"memory">, about: About): View<"m
     ],
   });
   const retained = new Chart("memory-retained", {
+    xLabel: "token",
     title: "Retained: how much of the state after each token lasts to the end",
     isWide: true,
     height: 200,
@@ -31,6 +33,7 @@ export function memoryView(_panel: () => Panel<"memory">, about: About): View<"m
     lines: [{ label: "retained", colour: "third" }],
   });
   const norms = new Chart("memory-norms", {
+    xLabel: "token",
     title: "The norm of each layer's state",
     isWide: true,
     height: 220,
@@ -43,7 +46,7 @@ export function memoryView(_panel: () => Panel<"memory">, about: About): View<"m
   });
   return {
     words: [
-      "Mamba chooses, token by token, how far its state moves: a large delta takes the token in and forgets what was, a small one passes by. Nothing else decides what lasts.",
+      "Mamba chooses, token by token, how far its state moves: a large delta takes the token in and forgets what was, a small one passes by. A is fixed, so delta alone decides what lasts.",
       "Type a text of yours. Colours show the chosen number by token; the charts show one layer's delta, what of its state lasts to the end of the text, and the size of all states.",
     ],
     formula:
