@@ -223,6 +223,8 @@ describe("statespace", () => {
       ["train", "--lr", "NaN"],
       ["train", "--schedule", "steep"],
       ["inspect"],
+      ["explore", "--port", "70000"],
+      ["explore", "--fast"],
       ["bench", "everything"],
     ]) {
       const { code, stdout, stderr } = await run(...args);

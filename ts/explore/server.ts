@@ -5,7 +5,6 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { extname } from "node:path";
-import { fileURLToPath } from "node:url";
 import { type ServerType, serve } from "@hono/node-server";
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
@@ -243,6 +242,3 @@ export function startExplorer(options: ExplorerOptions & { port: number }): Prom
     });
   });
 }
-
-/** @internal the folder of the page's sources, for tests */
-export const pageFolder: string = fileURLToPath(sources);

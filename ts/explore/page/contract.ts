@@ -39,6 +39,12 @@ export const hippo = {
   drawn: { kind: "numbers", label: "drawn", least: -2, most: 2, count: drawnPoints, start: flat, isDrawn: true },
 } satisfies Fields;
 
+/** Moments at which the memory is read back. */
+export const hippoFrames = 50;
+
+/** Length of its signal in time. */
+export const hippoSpan = 10;
+
 export interface HippoResult {
   samples: number;
   /** Points of the charts, the whole signal over them, and drawnPoints of it. */

@@ -41,6 +41,7 @@ function show(name: PanelName): void {
     const tab = document.getElementById(`tab-${other}`) as HTMLElement;
     tab.setAttribute("aria-selected", String(other === name));
     tab.tabIndex = other === name ? 0 : -1;
+    if (other === name) tab.scrollIntoView({ block: "nearest", inline: "nearest" });
     made[other].box.hidden = other !== name;
   }
   document.title = `${panels[name].title} · statespace explorer`;

@@ -1,5 +1,5 @@
 import { Chart } from "../chart.ts";
-import { drawnPoints, type HippoResult } from "../contract.ts";
+import { drawnPoints, type HippoResult, hippoFrames, hippoSpan } from "../contract.ts";
 import { element, short } from "../dom.ts";
 import { Facts, type Panel, type View } from "../panel.ts";
 
@@ -16,7 +16,7 @@ export function hippoView(panel: () => Panel<"hippo">): View<"hippo"> {
     note: "Draw on the chart with the pointer; presets are in the knobs.",
     isWide: true,
     height: 320,
-    x: [0, 10],
+    x: [0, hippoSpan],
     y: [-height, height],
     lines: [
       { label: "signal", colour: "faint", width: 3 },
@@ -30,16 +30,16 @@ export function hippoView(panel: () => Panel<"hippo">): View<"hippo"> {
     title: "Root mean square error over what the measure covers, as time goes on",
     isWide: true,
     height: 170,
-    x: [0, 10],
+    x: [0, hippoSpan],
     lines: [{ label: "error", colour: "second" }],
   });
   const slider = element("input", {
     type: "range",
     id: "hippo-time",
     min: 0,
-    max: 49,
+    max: hippoFrames - 1,
     step: 1,
-    value: 49,
+    value: hippoFrames - 1,
     "aria-label": "Time",
   });
   const shown = element("output", { for: "hippo-time" });
@@ -83,12 +83,12 @@ export function hippoView(panel: () => Panel<"hippo">): View<"hippo"> {
   });
   play.addEventListener("click", () => {
     if (playing) return stop();
-    if (frame >= 49) frame = 0;
+    if (frame >= hippoFrames - 1) frame = 0;
     play.textContent = "Pause";
     playing = setInterval(() => {
       frame++;
       show();
-      if (frame >= 49) stop();
+      if (frame >= hippoFrames - 1) stop();
     }, 90);
   });
 

@@ -41,7 +41,7 @@ function tree({ stages }: ScanResult, at: number): SVGElement {
   return svg;
 }
 
-export function scanView(panel: () => Panel<"scan">): View<"scan"> {
+export function scanView(_panel: () => Panel<"scan">): View<"scan"> {
   let last: ScanResult | undefined;
   let at = 0;
   const facts = new Facts();
@@ -90,7 +90,9 @@ export function scanView(panel: () => Panel<"scan">): View<"scan"> {
     content: [facts.box, element("div", { class: "player" }, back, forward, slider, shown), words, place],
     settle(knobs) {
       const isOwn = knobs.values.pairs === "own";
-      if (isOwn && last && !wasOwn(knobs.write())) {
+      const query = knobs.write();
+      // Own pairs begin as those that are shown.
+      if (isOwn && last && !query.has("a") && !query.has("b")) {
         knobs.set("a", last.a);
         knobs.set("b", last.b);
       }
@@ -115,10 +117,4 @@ export function scanView(panel: () => Panel<"scan">): View<"scan"> {
       });
     },
   };
-
-  /** Whether own pairs were already in the address or typed. */
-  function wasOwn(query: URLSearchParams): boolean {
-    void panel;
-    return query.has("a") || query.has("b");
-  }
 }
