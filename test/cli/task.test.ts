@@ -60,6 +60,9 @@ describe("statespace task", () => {
     const records = JSON.parse(readFileSync(join(folder, "runs/task-induction-heads/run.json"), "utf8"));
     expect(records.map(({ mixer }: { mixer: string }) => mixer)).deep.equal(["s4d", "mamba"]);
     expect(readFileSync(join(folder, "runs/task-induction-heads/report.html"), "utf8")).match(/s4d.*mamba/s);
+    for (const mixer of ["s4d", "mamba"]) {
+      expect(existsSync(join(folder, "runs/task-induction-heads", mixer, "model.safetensors"))).equal(true);
+    }
     const again = run("induction-heads", "--model", "s4d", "--test-lengths", "none", "--json", "--seed", "3", ...tiny);
     expect(again.stderr).match(/runs\/task-induction-heads-2\/report/);
     const [record] = JSON.parse(again.stdout);

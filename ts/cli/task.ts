@@ -91,7 +91,7 @@ async function runOne(
   name: TaskName,
   mixer: TaskMixer,
   options: Options,
-  place: { device: Device; signal: AbortSignal },
+  place: { device: Device; signal: AbortSignal; save: string },
 ): Promise<TaskResult> {
   const { size, seed } = options;
   note(`${name}: ${mixer}, ${size} settings, seed ${seed}, on ${place.device} (${place.device.name})`);
@@ -135,7 +135,7 @@ async function task(name: TaskName | undefined, options: Options, command: Comma
   const results: TaskResult[] = [];
   await interruptible(async (signal) => {
     for (const mixer of options.model) {
-      results.push(await runOne(name, mixer, options, { device, signal }));
+      results.push(await runOne(name, mixer, options, { device, signal, save: join(folder, mixer) }));
       // After each model: whoever stops a long run keeps what it had.
       await writeTaskReport(join(folder, "report.html"), results);
       const records = results.map((result) => recordOf(result, options.note));
@@ -180,7 +180,7 @@ export function taskCommand(): Command {
     .option("--d-state <n>", "states per channel", integer(1))
     .option("--test-lengths <list>", "lengths to test at after training, between commas, or none", lengthsOf)
     .option("--sequences <n>", "sequences of each test", integer(1))
-    .option("--out <folder>", "where the report goes (default: runs/task-NAME)")
+    .option("--out <folder>", "where report, results and trained models go (default: runs/task-NAME)")
     .option("--json", "results as JSON on stdout")
     .option("--keep <folder>", "also keep a result file for docs/tasks.md there: bench/results/tasks")
     .option("--note <text>", "goes into the results: how they were measured");

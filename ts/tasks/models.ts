@@ -37,7 +37,7 @@ function mixerOf(name: TaskMixer, options: TaskModelOptions): MixerSpec {
 
 /**
  * A model for a task, with first values from the stream that `manualSeed` starts. Around Mamba there are RMS norms, and
- * embedding and decoder begin small, as in its language model; around S4 and S4D layer norms and PyTorch's first values.
+ * the logits of tokens begin near zero; around S4 and S4D there are layer norms.
  *
  * @throws ArgumentError
  * @example
@@ -48,7 +48,6 @@ export function createTaskModel(task: Task, mixer: TaskMixer, options: TaskModel
   const { layers = 2, dModel = 64, linear = false, device } = options;
   const { inputs, outputs } = task;
   const isMamba = mixer === "mamba";
-  const small = isMamba && inputs.kind === "tokens" ? 0.02 : 1;
   const model = new SequenceModel(
     {
       ...(inputs.kind === "tokens" ? { vocabSize: inputs.vocab } : { dInput: inputs.channels }),
@@ -57,15 +56,16 @@ export function createTaskModel(task: Task, mixer: TaskMixer, options: TaskModel
       nLayer: integer("createTaskModel", "layers", layers, 1, 1024),
       mixer: mixerOf(mixer, options),
       norm: isMamba ? "rms" : linear ? "none" : "layer",
-      embeddingStd: small,
     },
     { device },
   );
-  if (small !== 1) {
+  if (isMamba && inputs.kind === "tokens") {
+    // With PyTorch's larger first logits fewer seeds learn selective copying within 2,500 steps.
     scope(() => {
-      const { shape } = model.decoder.weight;
-      const weight = Tensor.randn(shape, { std: small, device: model.device });
-      model.loadStateDict({ "decoder.weight": weight }, { strict: false });
+      const { weight, bias } = model.decoder;
+      const small = Tensor.randn(weight.shape, { std: 0.02, device: weight.device });
+      const none = Tensor.zeros(bias?.shape ?? [], { device: weight.device });
+      model.loadStateDict({ "decoder.weight": small, "decoder.bias": none }, { strict: false });
     });
   }
   return model;

@@ -1,11 +1,12 @@
 // Settings that are known to show what a task is for: on two CPU cores within minutes, larger, and as published.
+import { oneOf } from "../native/check.ts";
 import { makeError } from "../native/errors.ts";
 import { type AddingOptions, adding } from "./adding.ts";
 import { type CopyingOptions, type CopyingVariants, copying, selectiveCopying } from "./copying.ts";
 import { type DelayOptions, delay } from "./delay.ts";
 import { type DigitsOptions, digits } from "./digits.ts";
 import { type InductionHeadsOptions, inductionHeads } from "./induction_heads.ts";
-import type { TaskMixer, TaskModelOptions } from "./models.ts";
+import { mixerNames, type TaskMixer, type TaskModelOptions } from "./models.ts";
 import type { Task } from "./task.ts";
 import type { TaskTraining } from "./training.ts";
 
@@ -38,10 +39,12 @@ export interface TaskPreset {
   task: TaskOptions;
   model: Omit<TaskModelOptions, "device">;
   training: Omit<TaskTraining, "seed" | "signal" | "record">;
-  /** Lengths to test at after training. */
-  lengths: readonly number[];
-  /** Sequences of each test. */
+  /** Sequences of the test after training. */
   sequences: number;
+  /** Other lengths to test at. */
+  lengths: readonly number[];
+  /** Sequences of each of these tests. */
+  lengthSequences?: number | undefined;
 }
 
 const makers: Readonly<Record<TaskName, (options: TaskOptions) => Task>> = {
@@ -54,9 +57,13 @@ const makers: Readonly<Record<TaskName, (options: TaskOptions) => Task>> = {
   "permuted-digits": (options) => digits({ ...options, permuted: true }),
 };
 
-/** A task by its name. */
+/**
+ * A task by its name.
+ *
+ * @throws ArgumentError
+ */
 export function createTask(name: TaskName, options: TaskOptions = {}): Task {
-  return makers[name](options);
+  return makers[oneOf("createTask", "name", name, taskNames)](options);
 }
 
 const powers = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => 2 ** (from + i));
@@ -71,23 +78,23 @@ const catalog: Readonly<Record<TaskName, Sizes>> = {
       task: { length: 64, tokens: 8, vocab: 16 },
       model: {},
       training: { steps: 1500, batch: 32, lr: 1e-3, evaluateEvery: 50 },
-      lengths: [],
       sequences: 1024,
+      lengths: [],
     }),
     showcase: () => ({
       task: { length: 110, tokens: 10, vocab: 10 },
       model: {},
       training: { steps: 3000, batch: 32, lr: 1e-3, evaluateEvery: 100 },
-      lengths: [],
       sequences: 1024,
+      lengths: [],
     }),
     // The large setting of the research code.
     paper: (mixer) => ({
       task: { length: 2048, tokens: 1024, vocab: 64 },
       model: { layers: 4, dState: isMamba(mixer) ? 16 : 256 },
       training: { steps: 50_000, batch: 8, lr: 1e-3, evaluateEvery: 500, evaluateSequences: 64 },
-      lengths: [],
       sequences: 256,
+      lengths: [],
     }),
   },
   "selective-copying": {
@@ -95,23 +102,23 @@ const catalog: Readonly<Record<TaskName, Sizes>> = {
       task: { length: 64, tokens: 8, vocab: 16 },
       model: {},
       training: { steps: 2500, batch: 32, lr: 1e-3, evaluateEvery: 50 },
-      lengths: [],
       sequences: 1024,
+      lengths: [],
     }),
     showcase: () => ({
       task: { length: 256, tokens: 8, vocab: 16 },
       model: {},
-      training: { steps: 4000, batch: 32, lr: 3e-3, warmupSteps: 100, evaluateEvery: 100 },
-      lengths: [],
+      training: { steps: 6000, batch: 32, lr: 3e-3, warmupSteps: 100, evaluateEvery: 100 },
       sequences: 1024,
+      lengths: [],
     }),
     // Gu & Dao 2023, table 1.
     paper: () => ({
       task: { length: 4096, tokens: 16, vocab: 16 },
       model: {},
       training: { steps: 400_000, batch: 64, lr: 1e-4, evaluateEvery: 2000, evaluateSequences: 256 },
-      lengths: [],
       sequences: 1024,
+      lengths: [],
     }),
   },
   "induction-heads": {
@@ -119,16 +126,18 @@ const catalog: Readonly<Record<TaskName, Sizes>> = {
       task: { length: 64, vocab: 16 },
       model: {},
       training: { steps: isMamba(mixer) ? 12_000 : 6000, batch: 16, lr: 1e-3, evaluateEvery: 100 },
+      sequences: 1024,
       lengths: powers(6, isMamba(mixer) ? 16 : 12),
-      sequences: 64,
+      lengthSequences: 64,
     }),
     // Gu & Dao 2023, table 2: 25 epochs of 8192 steps; the smaller rate is that of the models beside Mamba.
     paper: (mixer) => ({
       task: { length: 256, vocab: 16 },
       model: { dModel: isMamba(mixer) ? 64 : 128 },
       training: { steps: 204_800, batch: 8, lr: isMamba(mixer) ? 1e-3 : 2e-4, evaluateEvery: 2048 },
+      sequences: 1024,
       lengths: powers(6, 20),
-      sequences: 128,
+      lengthSequences: 128,
     }),
   },
   delay: {
@@ -137,16 +146,16 @@ const catalog: Readonly<Record<TaskName, Sizes>> = {
       // Time steps of half a lag for the slowest states: where least squares finds a read-out of S4D with an error of 0.007.
       model: isMamba(mixer) ? { dModel: 16 } : { layers: 1, dModel: 4, linear: true, dt: [0.5 / 256, 0.5 / 256] },
       training: { steps: 1000, batch: 16, lr: isMamba(mixer) ? 3e-3 : 1e-2, schedule: "cosine", evaluateEvery: 50 },
-      lengths: [],
       sequences: 256,
+      lengths: [],
     }),
     // The setting of the research code: 20 epochs of 16,384 signals.
     paper: (mixer) => ({
       task: { length: 4000, lag: 1000, dt: 2.5e-4, cutoff: 1000 },
       model: isMamba(mixer) ? {} : { layers: 1, dModel: 4, dState: 1024, linear: true, dt: [2e-3, 2e-3] },
       training: { steps: 5120, batch: 64, lr: 1e-3, evaluateEvery: 256 },
-      lengths: [],
       sequences: 1024,
+      lengths: [],
     }),
   },
   adding: {
@@ -154,19 +163,19 @@ const catalog: Readonly<Record<TaskName, Sizes>> = {
       task: { length: 100 },
       model: {},
       training: { steps: 2000, batch: 32, lr: 3e-3, warmupSteps: 100, schedule: "cosine", evaluateEvery: 50 },
-      lengths: [],
       sequences: 1024,
+      lengths: [],
     }),
     showcase: () => ({
       task: { length: 1000 },
       model: {},
       training: { steps: 4000, batch: 32, lr: 3e-3, warmupSteps: 100, schedule: "cosine", evaluateEvery: 100 },
-      lengths: [],
       sequences: 1024,
+      lengths: [],
     }),
   },
-  digits: digitSizes(1000),
-  "permuted-digits": digitSizes(10_000),
+  digits: digitSizes(1500),
+  "permuted-digits": digitSizes(15_000),
 };
 
 function digitSizes(steps: number): Sizes {
@@ -176,22 +185,27 @@ function digitSizes(steps: number): Sizes {
       task: { side: 16 },
       model: { dModel: 32 },
       training: { ...training, steps },
-      lengths: [],
       sequences: 2000,
+      lengths: [],
     }),
     // As many steps as sequential MNIST has.
     paper: () => ({
       task: { side: 28 },
       model: { layers: 4, dModel: 128 },
       training: { ...training, steps: 10 * steps, evaluateEvery: 500 },
-      lengths: [],
       sequences: 10_000,
+      lengths: [],
     }),
   };
 }
 
-/** The sizes that a task has settings for. */
+/**
+ * The sizes that a task has settings for.
+ *
+ * @throws ArgumentError
+ */
 export function sizesOf(name: TaskName): PresetSize[] {
+  oneOf("tasks", "name", name, taskNames);
   return presetSizes.filter((size) => catalog[name][size]);
 }
 
@@ -201,7 +215,8 @@ export function sizesOf(name: TaskName): PresetSize[] {
  * @throws ArgumentError where the task has none of this size
  */
 export function presetOf(name: TaskName, size: PresetSize, mixer: TaskMixer): TaskPreset {
+  const sizes = sizesOf(name);
   const make = catalog[name][size];
-  if (make) return make(mixer);
-  throw makeError("ERR_ARGUMENT", `${name} has no ${size} settings, expected ${sizesOf(name).join(" or ")}`);
+  if (make) return make(oneOf("tasks", "mixer", mixer, mixerNames));
+  throw makeError("ERR_ARGUMENT", `${name} has no ${size} settings, expected ${sizes.join(" or ")}`);
 }

@@ -116,7 +116,7 @@ function drawn(results: readonly TaskResult[], library: ChartLibrary | null): st
 }
 
 const moreStyle = `
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; } td, th { padding: .2rem .75rem .2rem 0; text-align: left; }
+table { border-collapse: collapse; margin: 0 0 1rem; font-variant-numeric: tabular-nums; } td, th { padding: .2rem .75rem .2rem 0; text-align: left; }
 th { color: var(--soft); font-weight: normal; } .tokens { display: flex; flex-wrap: wrap; gap: 1px; margin: .25rem 0; }
 .tokens span { font: 11px/1.5 ui-monospace, monospace; min-width: 1.35em; text-align: center; border-radius: 2px;
   background: var(--card); color: var(--soft); }

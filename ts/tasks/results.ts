@@ -26,7 +26,14 @@ export function recordName({ name, size, changed, mixer, seed }: TaskResult): st
   return `${name}-${size}${changed ? "-changed" : ""}-${mixer}-${seed}.json`;
 }
 
-/** Writes what is kept of results. */
+/** A field a line: curves are many numbers that nobody reads in a diff. */
+function text(record: TaskRecord): string {
+  const fields = Object.entries(record).map(([name, value]) => `  ${JSON.stringify(name)}: ${JSON.stringify(value)}`);
+  return `{\n${fields.join(",\n")}\n}`;
+}
+
+/** Writes what is kept of a result, or a list of several. */
 export async function writeRecords(path: string, records: readonly TaskRecord[] | TaskRecord): Promise<void> {
-  await writeFileAtomic(path, `${JSON.stringify(records, null, 2)}\n`);
+  const all = "format" in records ? text(records) : `[\n${records.map(text).join(",\n")}\n]`;
+  await writeFileAtomic(path, `${all}\n`);
 }

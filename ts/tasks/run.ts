@@ -19,8 +19,11 @@ export interface TaskRunOptions {
   /** Settings in place of those of the size. */
   change?: { [Part in "task" | "model" | "training"]?: Partial<TaskPreset[Part]> } & {
     lengths?: readonly number[] | undefined;
+    /** Of the tests, at all lengths. */
     sequences?: number | undefined;
   };
+  /** A folder for the trained model, none by default. */
+  save?: string | undefined;
   /** Of first values and sequences, 0 by default. */
   seed?: number | undefined;
   device?: Device | DeviceSpec | undefined;
@@ -98,6 +101,7 @@ export async function runTask(options: TaskRunOptions): Promise<TaskResult> {
   // Fewer steps than the preset's warm-up are all warm-up.
   settings.training.warmupSteps = Math.min(settings.training.warmupSteps ?? 0, settings.training.steps);
   const { lengths = preset.lengths, sequences = preset.sequences } = change;
+  const lengthSequences = change.sequences ?? preset.lengthSequences ?? sequences;
   const changed = Object.keys(change).length > 0;
   const device = findDevice(options.device);
   const task = createTask(name, settings.task);
@@ -121,11 +125,12 @@ export async function runTask(options: TaskRunOptions): Promise<TaskResult> {
     }
     onStep?.(step, facts);
   }
+  if (options.save) await model.save(options.save);
   const final = await evaluateTask(task, model, { seed, sequences, signal });
   const tested: TestedLength[] = [];
   for (const length of lengths) {
     const started = performance.now();
-    const score = await evaluateTask(task, model, { seed, sequences, length, signal });
+    const score = await evaluateTask(task, model, { seed, sequences: lengthSequences, length, signal });
     tested.push({ length, score, seconds: (performance.now() - started) / 1000 });
     onLength?.(tested.at(-1) as TestedLength, facts);
   }

@@ -5,6 +5,7 @@ import { scope } from "../tensor/scope.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { inputShape } from "./evaluate.ts";
 import { readAnswers, type TaskModel } from "./model.ts";
+import { survey } from "./score.ts";
 import { ignored, type Task } from "./task.ts";
 
 /** One sequence. */
@@ -44,17 +45,10 @@ export async function sampleAnswers(
       inputs: Array.from(inputs, short),
       targets: Array.from(targets, (target) => (target === ignored ? null : short(target))),
       answers: classes
-        ? Array.from(targets, (_, i) => largest(values, i * classes, classes))
+        ? Array.from(targets, (_, i) => survey(values, i * classes, classes).best)
         : Array.from(values, short),
     });
   }
   if (training) model.train();
   return samples;
-}
-
-/** Where the largest of some logits is. */
-function largest(logits: ArrayLike<number>, from: number, count: number): number {
-  let best = 0;
-  for (let k = 1; k < count; k++) if ((logits[from + k] as number) > (logits[from + best] as number)) best = k;
-  return best;
 }

@@ -76,8 +76,8 @@ export class ScoreKeeper {
   }
 }
 
-/** Where the largest of some logits is; a NaN is never the best and makes the sum NaN. */
-function survey(logits: ArrayLike<number>, from: number, count: number): { best: number; logSumExp: number } {
+/** Where the largest of some logits is, -1 if none is a number; a NaN makes the sum NaN. */
+export function survey(logits: ArrayLike<number>, from: number, count: number): { best: number; logSumExp: number } {
   let best = -1;
   let most = Number.NEGATIVE_INFINITY;
   for (let k = 0; k < count; k++) {
