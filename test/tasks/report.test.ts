@@ -94,7 +94,8 @@ onCpu("the report of a task", () => {
     const result = await run("adding", "mamba");
     const record = recordOf(result, "contended");
     expect(record).not.have.property("samples");
-    expect([record.format, record.note, record.changed, record.commit.length]).deep.equal([1, "contended", true, 40]);
+    expect([record.format, record.note, record.changed]).deep.equal([1, "contended", true]);
+    expect(record.commit).match(/^([0-9a-f]{40}|unknown)$/);
     expect(recordOf(result)).not.have.property("note");
     expect(recordName(result)).equal("adding-small-changed-mamba-0.json");
     expect(recordName({ ...result, changed: false })).equal("adding-small-mamba-0.json");

@@ -22,6 +22,8 @@ export interface TaskModelOptions {
   dState?: number | undefined;
   /** Range of the first time steps of S4 and S4D: 0.001 to 0.1 by default. */
   dt?: readonly [number, number] | undefined;
+  /** Standard deviation of the first embedding, 1 by default. */
+  embeddingStd?: number | undefined;
   /** S4 and S4D without norm, activation and gate: a linear system. False by default. */
   linear?: boolean | undefined;
   device?: Device | DeviceSpec | undefined;
@@ -45,12 +47,12 @@ function mixerOf(name: TaskMixer, options: TaskModelOptions): MixerSpec {
  */
 export function createTaskModel(task: Task, mixer: TaskMixer, options: TaskModelOptions = {}): SequenceModel {
   oneOf("createTaskModel", "mixer", mixer, mixerNames);
-  const { layers = 2, dModel = 64, linear = false, device } = options;
+  const { layers = 2, dModel = 64, linear = false, embeddingStd = 1, device } = options;
   const { inputs, outputs } = task;
   const isMamba = mixer === "mamba";
   const model = new SequenceModel(
     {
-      ...(inputs.kind === "tokens" ? { vocabSize: inputs.vocab } : { dInput: inputs.channels }),
+      ...(inputs.kind === "tokens" ? { vocabSize: inputs.vocab, embeddingStd } : { dInput: inputs.channels }),
       dOutput: outputs.kind === "classes" ? outputs.classes : outputs.channels,
       dModel: integer("createTaskModel", "dModel", dModel, 1, 2 ** 16),
       nLayer: integer("createTaskModel", "layers", layers, 1, 1024),
