@@ -109,7 +109,7 @@ const catalog: Readonly<Record<TaskName, Sizes>> = {
       task: { length: 256, tokens: 8, vocab: 16 },
       // From a small embedding Mamba leaves chance hundreds of steps earlier at this length.
       model: isMamba(mixer) ? { embeddingStd: 0.02 } : {},
-      training: { steps: 6000, batch: 32, lr: 3e-3, warmupSteps: 100, evaluateEvery: 100 },
+      training: { steps: 3500, batch: 32, lr: 3e-3, warmupSteps: 100, evaluateEvery: 100 },
       sequences: 1024,
       lengths: [],
     }),
