@@ -2,7 +2,8 @@ import type { ScanResult } from "../contract.ts";
 import { element, shape, short } from "../dom.ts";
 import { Facts, type Panel, type View } from "../panel.ts";
 
-const [column, row, boxWidth, boxHeight, top] = [104, 84, 94, 30, 26];
+// Eight places are as wide as the panel.
+const [column, row, boxWidth, boxHeight, top] = [84, 98, 76, 44, 26];
 
 /** The stages so far, the newest at the bottom, with lines from where its values came. */
 function tree({ stages }: ScanResult, at: number): SVGElement {
@@ -32,7 +33,8 @@ function tree({ stages }: ScanResult, at: number): SVGElement {
           "g",
           { class: isChanged ? "changed" : "same" },
           shape("rect", { x: x(place) - boxWidth / 2, y: y(stage), width: boxWidth, height: boxHeight, rx: 6 }),
-          shape("text", { x: x(place), y: y(stage) + 19 }, `${short(a)}, ${short(b)}`),
+          shape("text", { x: x(place), y: y(stage) + 18 }, short(a)),
+          shape("text", { x: x(place), y: y(stage) + 35 }, short(b)),
         ),
       );
     });
@@ -84,7 +86,7 @@ export function scanView(_panel: () => Panel<"scan">): View<"scan"> {
   return {
     words: [
       "h[t] = a[t] h[t−1] + b[t] looks strictly sequential. But each step is a map h ↦ a h + b, and maps compose in any grouping: a tree finds all prefixes in 2 log₂ L rounds.",
-      "The up-sweep makes the maps of ever longer stretches; the down-sweep hands each place what came before it. Step through and follow the lines.",
+      "The up-sweep makes the maps of ever longer stretches; the down-sweep hands each place what came before it. Step through and follow the lines; a stands above b.",
     ],
     formula: "(a₁, b₁) then (a₂, b₂)  =  (a₂ a₁, a₂ b₁ + b₂)",
     content: [facts.box, element("div", { class: "player" }, back, forward, slider, shown), words, place],
@@ -112,8 +114,8 @@ export function scanView(_panel: () => Panel<"scan">): View<"scan"> {
       facts.set({
         "h, the prefixes": result.h.map((x) => short(x)).join("  "),
         compositions: String(result.compositions),
-        "off ops.associativeScan, blelloch": short(result.difference.blelloch),
-        "off sequential": short(result.difference.sequential),
+        "blelloch differs by": short(result.difference.blelloch),
+        "sequential differs by": short(result.difference.sequential),
       });
     },
   };
