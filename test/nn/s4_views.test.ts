@@ -107,15 +107,23 @@ onEveryDevice("the views of S4", (_device, emulated) => {
     }
   });
 
-  it("says for how many states the recurrence has room", () => {
-    for (const Layer of [nn.S4, nn.S4D]) {
-      const layer = new Layer({ dModel: 1, dState: 258 });
-      expect(() => layer.prefill(Tensor.zeros([1, 5, 1]))).to.throw(
-        ShapeError,
-        /A has 129 states .*expected at most 128/,
-      );
-      layer.dispose();
-    }
+  it("steps through more states than a recurrence has room for by the scan, under zero-order hold", async () => {
+    await scope.async(async () => {
+      const layer = new nn.S4D({ dModel: 1, dState: 130, init: "real", ...bare });
+      const x = Tensor.randn([1, 5, 1]);
+      const wanted = await read(layer.forward(x));
+      const { y, state } = noGrad(() => layer.prefill(x));
+      expectClose("scan", await read(y), wanted, { relL2: 1e-5 });
+      const fresh = layer.initialState(1);
+      expectClose("steps", await read(stepThrough(layer, x, fresh)), wanted, { relL2: 1e-5 });
+      expectClose("state", await read(fresh.ssm), await read(state.ssm), { relL2: 1e-5 });
+      for (const Layer of [nn.S4, nn.S4D]) {
+        const bilinear = new Layer({ dModel: 1, dState: 258, discretization: "bilinear" });
+        expect(() => bilinear.prefill(x)).to.throw(ShapeError, /A has 129 states .*expected at most 128/);
+        bilinear.dispose();
+      }
+      for (const made of [layer, state, fresh]) made.dispose();
+    });
   });
 
   it("leaves a state that it starts from as it is", async () => {

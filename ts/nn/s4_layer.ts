@@ -17,7 +17,7 @@ import type { Mixer } from "./mixer.ts";
 import { Module } from "./module.ts";
 import { parameter } from "./parameter.ts";
 import { activationOf, logTimeSteps, type S4Settings, ssmParameter } from "./s4_options.ts";
-import { type LowRankSystems, type Recurred, stepped } from "./s4_recurrence.ts";
+import { type LowRankSystems, mostRecurrentStates, type Recurred, stepped } from "./s4_recurrence.ts";
 import { S4State } from "./s4_state.ts";
 import { repeatedRows, type Systems } from "./s4_systems.ts";
 
@@ -124,7 +124,7 @@ export abstract class S4Layer extends Module implements Mixer<S4State> {
     const rate = this.#rate(options);
     return noGrad(() =>
       scope(() => {
-        const { y, last } = stepped(this.#stepSystems(rate), reshape(x, [batch, 1, dModel]), this.D, state.ssm);
+        const { y, last } = this.#oneStep(reshape(x, [batch, 1, dModel]), state.ssm, rate);
         kernels.copy({ x: last, dtype: "float32" }, { y: state.ssm });
         return reshape(this.#output(activationOf(this._settings)(y)), [batch, dModel]);
       }),
@@ -161,6 +161,11 @@ export abstract class S4Layer extends Module implements Mixer<S4State> {
   /** @internal the systems as recurrences of the bilinear rule */
   protected abstract _lowRank(systems: Systems): LowRankSystems;
 
+  /** @internal K * u + D u (batch, length, channels * dModel) from a state; null where `ops.selectiveScan` has no such rule */
+  protected _selectiveScan(_systems: Systems, _u: Tensor, _state: Tensor | null): Recurred | null {
+    return null;
+  }
+
   /** @internal the systems with the output weights of their first `count` kernels */
   protected _systems(count: number, rate: number): Systems {
     const { bandlimit, dModel } = this._settings;
@@ -171,6 +176,18 @@ export abstract class S4Layer extends Module implements Mixer<S4State> {
     // A real system counts every state once, where the sums below take 2 Re.
     const C = this.A_imag ? stored : complex(scale(stored, 0.5), null);
     return { dt, A, B, C: bandlimit === null ? C : mul(C, shown(dt, A, bandlimit)) };
+  }
+
+  /** Without gradient, one step of u (batch, 1, dModel). */
+  #oneStep(u: Tensor, state: Tensor, rate: number): Recurred {
+    const scan = this.#hasManyStates
+      ? this._selectiveScan(this._systems(this._settings.channels, rate), u, state)
+      : null;
+    return scan ?? stepped(this.#stepSystems(rate), u, this.D, state);
+  }
+
+  get #hasManyStates(): boolean {
+    return this.states > mostRecurrentStates;
   }
 
   /** The systems of single steps: made once, as long as parameters and rate stay. */
@@ -220,8 +237,11 @@ export abstract class S4Layer extends Module implements Mixer<S4State> {
   #scanned(method: string, x: Tensor, state: S4State | null | undefined, rate: number): Recurred {
     this.#checkCausal(method);
     if (state) this.#checkState(method, x.shape[0] as number, state);
-    const systems = this._lowRank(this._systems(this._settings.channels, rate));
-    const { y, last } = stepped(systems, x, this.D, state?.ssm ?? null);
+    const { channels, mode } = this._settings;
+    const systems = this._systems(channels, rate);
+    const before = state?.ssm ?? null;
+    const scan = mode === "scan" || this.#hasManyStates ? this._selectiveScan(systems, x, before) : null;
+    const { y, last } = scan ?? stepped(this._lowRank(systems), x, this.D, before);
     return { y: this.#mixed(y), last };
   }
 

@@ -37,8 +37,8 @@ export interface S4LayerOptions extends PlaceOptions {
    */
   bandlimit?: number | null | undefined;
   /**
-   * How sequences from an empty state are computed: by "convolution", which "auto" (default) chooses, or by "scan", step
-   * by step in one pass, as all that starts from a state.
+   * How sequences from an empty state are computed: by "convolution", which "auto" (default) chooses, or step by step in
+   * one pass, as all that starts from a state: "scan", which under zero-order hold is `ops.selectiveScan` in float32.
    */
   mode?: S4Mode | undefined;
   /** Parameters that do not train, none by default. */

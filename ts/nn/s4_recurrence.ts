@@ -13,6 +13,7 @@ import {
   s4Kernel,
   s4Recurrence,
   scale,
+  selectiveScan,
   slice,
   sub,
   sum,
@@ -22,6 +23,9 @@ import { scope } from "../tensor/scope.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { complex, complexMul, conjugate, re, reciprocal } from "./complex.ts";
 import { repeatedRows, type Systems } from "./s4_systems.ts";
+
+/** @internal what `ops.s4Recurrence` has room for */
+export const mostRecurrentStates = 128;
 
 /** What comes out, (batch, length, outputs * dModel), and the state after the last step, (batch, dModel, states, 2). */
 export interface Recurred {
@@ -67,6 +71,19 @@ export function withoutLowRank({ B, ...systems }: Systems): LowRankSystems {
   const { shape, device } = systems.A;
   const P = Tensor.zeros([1, ...shape], { device });
   return { ...systems, P, B: B ?? complex(Tensor.ones(shape.slice(0, 2), { device }), null) };
+}
+
+/** @internal diagonal systems by zero-order hold, as a selective scan whose step never changes */
+export function scanned({ dt, A, B, C }: Systems, u: Tensor, D: Tensor, state: Tensor | null): Recurred {
+  // exp(1 A') = Ā and 1 B' = B̄: the scan itself would take dt B.
+  const turned = mul(A, reshape(dt, [-1, 1, 1]));
+  const { B: input } = s4dDiscretize(dt, A, { B });
+  const delta = Tensor.ones(u.shape, { dtype: u.dtype, device: u.device });
+  return perOutput(C, D, (c, d) => {
+    const options = { D: d, initialState: state, returnLastState: true } as const;
+    const { out, lastState } = selectiveScan(u, delta, turned, input, c, options);
+    return { y: out, last: lastState };
+  });
 }
 
 /** @internal systems (diag(A) - P P*, B, C) under the bilinear rule, named as in `Systems`; P (rank, rows, states, 2) */

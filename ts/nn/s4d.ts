@@ -9,7 +9,7 @@ import { flag, oneOf, refuse } from "./check.ts";
 import { inFloat32, type PlaceOptions } from "./init.ts";
 import { type FirstSystems, S4Layer } from "./s4_layer.ts";
 import { clippedB, repeated, type S4LayerOptions, type S4Settings, s4Settings } from "./s4_options.ts";
-import { heldAsBilinear, type LowRankSystems, withoutLowRank } from "./s4_recurrence.ts";
+import { heldAsBilinear, type LowRankSystems, type Recurred, scanned, withoutLowRank } from "./s4_recurrence.ts";
 import type { Systems } from "./s4_systems.ts";
 
 /** What the systems of an `S4D` begin with: see `ssm.s4dInit`; "random": Re A in (-1, 0), Im A log-normal. */
@@ -57,6 +57,10 @@ export class S4D extends S4Layer {
 
   protected override _lowRank(systems: Systems): LowRankSystems {
     return this.discretization === "zoh" ? heldAsBilinear(systems) : withoutLowRank(systems);
+  }
+
+  protected override _selectiveScan(systems: Systems, u: Tensor, state: Tensor | null): Recurred | null {
+    return this.discretization === "zoh" ? scanned(systems, u, this.D, state) : null;
   }
 }
 
