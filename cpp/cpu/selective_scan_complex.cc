@@ -25,10 +25,7 @@ void advance_complex(const Steps& s, float* state) {
         exponential, s, delta, [&](auto decay) __attribute__((always_inline)) {
 #pragma GCC unroll 8
           for (int n = 0; n < kStates; ++n) {
-            const ComplexVec a = decay(n);
-            const Vec re = fma(a.re, h[n].re, fma(-a.im, h[n].im, input * coefficient<kFixedB>(B, 2 * n)));
-            h[n].im = fma(a.re, h[n].im, fma(a.im, h[n].re, input * coefficient<kFixedB>(B, 2 * n + 1)));
-            h[n].re = re;
+            h[n] = advance_state<kFixedB>(decay(n), h[n], input, B, n);
             sum[0] = fma(h[n].re, coefficient<kFixedC>(C, 2 * n), sum[0]);
             sum[1] = fma(h[n].im, coefficient<kFixedC>(C, 2 * n + 1), sum[1]);
           }

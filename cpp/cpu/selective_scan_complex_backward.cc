@@ -39,9 +39,7 @@ struct ComplexBackward : ComplexDecays {
 #pragma GCC unroll 8
             for (int n = 0; n < kStates; ++n) {
               const ComplexVec a = decay(n);
-              const Vec re = fma(a.re, h[n].re, fma(-a.im, h[n].im, input * coefficient<kFixedB>(B, 2 * n)));
-              h[n].im = fma(a.re, h[n].im, fma(a.im, h[n].re, input * coefficient<kFixedB>(B, 2 * n + 1)));
-              h[n].re = re;
+              h[n] = advance_state<kFixedB>(a, h[n], input, B, n);
               store_traced(trace + 4 * n * kWidth, a);
               store_traced(trace + (4 * n + 1) * kWidth, h[n]);
             }

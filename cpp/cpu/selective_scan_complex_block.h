@@ -91,6 +91,13 @@ STATESPACE_INLINE void with_decays(const ComplexExponential& exponential, const 
   }
 }
 
+// a h + Delta u B of the n-th state of a block.
+template <bool kFixedB>
+STATESPACE_INLINE ComplexVec advance_state(ComplexVec a, ComplexVec h, Vec input, const float* B, int n) {
+  return {fma(a.re, h.re, fma(-a.im, h.im, input * coefficient<kFixedB>(B, 2 * n))),
+          fma(a.re, h.im, fma(a.im, h.re, input * coefficient<kFixedB>(B, 2 * n + 1)))};
+}
+
 // As RealDecays.
 struct ComplexDecays {
   static constexpr int kNumbers = 2, kDecays = kDecayVectors / kNumbers, kWork = 5;

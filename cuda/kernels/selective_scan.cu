@@ -5,8 +5,6 @@
 #include "cuda/kernels/boundaries.h"
 #include "cuda/kernels/selective_scan_forward.cuh"
 #include "cuda/kernels/selective_scan_plan.h"
-#include "cuda/runtime/context.h"
-#include "cuda/runtime/launch.cuh"
 
 namespace statespace::cuda {
 namespace selective_scan {
@@ -21,15 +19,8 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kFixed          ? 2
 }
 
 template <class Tile>
-void launch_forward(ForwardParams<typename Tile::T> p, int64_t groups, Context& context) {
-  p.lay_over_channels(groups, Tile::kBlockChannels);
-  const LaunchShape shape{dim3(static_cast<unsigned>(p.chunks.units * p.channels.blocks)), dim3(Tile::kThreads),
-                          Tile::kSharedBytes};
-  for (p.first_state = 0; p.first_state < p.states; p.first_state += Tile::kStates) {
-    p.is_first_part = p.first_state == 0;
-    p.is_last_part = p.first_state + Tile::kStates >= p.states;
-    launch(selective_scan_kernel<Tile>, shape, context.stream, p);
-  }
+void launch_forward(const ForwardParams<typename Tile::T>& p, int64_t groups, Context& context) {
+  launch_parts<Tile>(selective_scan_kernel<Tile>, p, groups, context);
 }
 
 template <typename T>

@@ -6,8 +6,6 @@
 #include "cuda/kernels/boundaries.h"
 #include "cuda/kernels/selective_scan_forward.cuh"
 #include "cuda/kernels/selective_state_update.cuh"
-#include "cuda/runtime/context.h"
-#include "cuda/runtime/launch.cuh"
 
 namespace statespace::cuda {
 namespace selective_scan {
@@ -25,26 +23,14 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kLanes == 8 ? 2 : 3)
   ForwardBlock<Tile>(p).run();
 }
 
-template <class Tile>
-void launch_complex(ForwardParams<typename Tile::T> p, int64_t groups, Context& context) {
-  p.lay_over_channels(groups, Tile::kBlockChannels);
-  const LaunchShape shape{dim3(static_cast<unsigned>(p.chunks.units * p.channels.blocks)), dim3(Tile::kThreads),
-                          Tile::kSharedBytes};
-  for (p.first_state = 0; p.first_state < p.states; p.first_state += Tile::kStates) {
-    p.is_first_part = p.first_state == 0;
-    p.is_last_part = p.first_state + Tile::kStates >= p.states;
-    launch(selective_scan_complex_kernel<Tile>, shape, context.stream, p);
-  }
-}
-
 // `rows` are the steps of all sequences.
 template <typename T>
 void launch_forward(ForwardParams<T> p, int64_t rows, int64_t groups, Context& context) {
   using Few = ComplexForwardTile<T, 16, 4>;
   using Many = ComplexForwardTile<T, 32, 8>;
-  if (p.states <= Few::kStates) return launch_complex<Few>(p, groups, context);
+  if (p.states <= Few::kStates) return launch_parts<Few>(selective_scan_complex_kernel<Few>, p, groups, context);
   if (p.states > Many::kStates) p.sums = context.scratch<float>(rows * p.channels.dim);
-  launch_complex<Many>(p, groups, context);
+  launch_parts<Many>(selective_scan_complex_kernel<Many>, p, groups, context);
 }
 
 }  // namespace selective_scan

@@ -9,6 +9,8 @@
 #include "cuda/kernels/selective_scan_step.cuh"
 #include "cuda/kernels/selective_scan_summary.cuh"
 #include "cuda/kernels/selective_scan_tile.cuh"
+#include "cuda/runtime/context.h"
+#include "cuda/runtime/launch.cuh"
 
 namespace statespace::cuda::selective_scan {
 
@@ -315,5 +317,18 @@ class ForwardBlock {
   float h_[kChannels][kPart];
   float B_[kPart], C_[kPart];
 };
+
+// A launch for each as many states as the tile has room for.
+template <class Tile, typename Kernel>
+void launch_parts(Kernel kernel, ForwardParams<typename Tile::T> p, int64_t groups, Context& context) {
+  p.lay_over_channels(groups, Tile::kBlockChannels);
+  const LaunchShape shape{dim3(static_cast<unsigned>(p.chunks.units * p.channels.blocks)), dim3(Tile::kThreads),
+                          Tile::kSharedBytes};
+  for (p.first_state = 0; p.first_state < p.states; p.first_state += Tile::kStates) {
+    p.is_first_part = p.first_state == 0;
+    p.is_last_part = p.first_state + Tile::kStates >= p.states;
+    launch(kernel, shape, context.stream, p);
+  }
+}
 
 }  // namespace statespace::cuda::selective_scan
