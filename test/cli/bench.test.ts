@@ -26,7 +26,7 @@ describe("statespace bench", function () {
   const bench = (...args: string[]) => start([program, "bench", ...args]);
 
   it("prints medians against bounds, and keeps them in a file", () => {
-    const { status, stdout, stderr } = bench("kernels", "conv", "--quick", "--json", "kept.json");
+    const { status, stdout, stderr } = bench("kernels", "causal", "--quick", "--json", "kept.json");
     expect(status, stderr).equal(0);
     expect(stdout)
       .match(/copy [\d.]+ GB\/s/)
@@ -50,7 +50,7 @@ describe("statespace bench", function () {
        Object.defineProperty(kernels, "causalConv1dForward", { value });`,
     );
     const args = ["--import", pathToFileURL(join(folder, "broken.mjs")).href, program, "bench", "kernels"];
-    const { status, stdout } = start([...args, "conv", "--quick", "--json", "wrong.json"]);
+    const { status, stdout } = start([...args, "causal", "--quick", "--json", "wrong.json"]);
     expect(status).equal(1);
     expect(stdout)
       .match(/causal_conv1d_forward .*float32 +none/)
