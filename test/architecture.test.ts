@@ -86,6 +86,16 @@ describe("architecture", () => {
     });
   }
 
+  it("the package has what its native sources include", () => {
+    const shipped = (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { files: string[] }).files;
+    const included = ["cpp", "cuda"].flatMap((folder) =>
+      files(folder, /\.(h|cc|cuh|cu)$/).flatMap((file) =>
+        [...readFileSync(join(root, file), "utf8").matchAll(/^#include "([^"/]+)\//gm)].map(([, first]) => first),
+      ),
+    );
+    expect(shipped).to.include.members([...new Set(included)]);
+  });
+
   it("TypeScript imports only lower layers", () => {
     const broken: string[] = [];
     for (const file of files("ts", /\.ts$/)) {
