@@ -57,7 +57,7 @@ describeGolden(
       rounding,
     );
   },
-  // The softmax kernel of DSS is not one of ours.
+  // The kernel of DSS is made of these: see golden_s4.test.ts.
   (flags) => flags.disc === "dss",
 );
 

@@ -1,6 +1,7 @@
 // The layer around state space models that do not depend on the input: their kernels convolve, or their recurrence steps.
 import { isGradEnabled, noGrad } from "../autograd/mode.ts";
 import { makeError } from "../native/errors.ts";
+import { complex, im } from "../ops/complex.ts";
 import { abs, concat, exp, fftConv, mul, neg, relu, reshape, scale, sigmoid, slice } from "../ops/index.ts";
 import { longestKernel } from "../ops/s4d_kernel.ts";
 import { kernels } from "../tensor/kernels.ts";
@@ -8,7 +9,6 @@ import { scope } from "../tensor/scope.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { currentTrace } from "../tensor/written.ts";
 import { integer, limits, real } from "./check.ts";
-import { complex, im } from "./complex.ts";
 import { Derived } from "./derived.ts";
 import { Dropout } from "./dropout.ts";
 import { inFloat32, type PlaceOptions } from "./init.ts";

@@ -1,6 +1,7 @@
 // Continuous systems of one input run step by step through a sequence, from a state to a state.
 import { differentiable } from "../autograd/differentiable.ts";
 import { enableGrad, noGrad } from "../autograd/mode.ts";
+import { complex, complexMul, conjugate, re, reciprocal } from "../ops/complex.ts";
 import {
   add,
   cast,
@@ -21,7 +22,6 @@ import {
 } from "../ops/index.ts";
 import { scope } from "../tensor/scope.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { complex, complexMul, conjugate, re, reciprocal } from "./complex.ts";
 import { repeatedRows, type Systems } from "./s4_systems.ts";
 
 /** @internal what `ops.s4Recurrence` has room for */

@@ -2,8 +2,12 @@
 import { differentiable } from "../autograd/differentiable.ts";
 import { integer, oneOf } from "../native/check.ts";
 import { kernels } from "../tensor/kernels.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { add, div, scale } from "./binary.ts";
 import { float32 } from "./cast.ts";
+import { complex, complexMul, im, re } from "./complex.ts";
+import { s4dDiscretize } from "./s4d_discretize.ts";
+import { square } from "./unary.ts";
 
 type Maybe = Tensor | null | undefined;
 
@@ -33,8 +37,12 @@ export const longestKernel: number = 2 ** 24;
 export interface S4dKernelOptions {
   /** (channels, N/2, 2); ones by default. */
   B?: Tensor | null | undefined;
-  /** How dt and A become the discrete system: zero-order hold, or the bilinear rule. */
-  discretization?: "zoh" | "bilinear" | undefined;
+  /**
+   * How dt and A become the discrete system: zero-order hold, or the bilinear rule. "dss" is the kernel of DSS (Gupta et al.
+   * 2022, proposition 1) as state-spaces/s4 has it: by zero-order hold, each state divided by the sum of its powers over the
+   * length, and not doubled, K[d][l] = Re sum over n of C B (Ā - 1) / (A (Ā^length - 1)) Ā^l.
+   */
+  discretization?: "zoh" | "bilinear" | "dss" | undefined;
 }
 
 /**
@@ -61,6 +69,23 @@ export function s4dKernel(
   { B, discretization = "zoh" }: S4dKernelOptions = {},
 ): Tensor {
   integer("s4dKernel", "length", length, 1, longestKernel);
-  const bilinear = oneOf("s4dKernel", "discretization", discretization, ["zoh", "bilinear"]) === "bilinear";
-  return op({ dt: float32(dt), A: float32(A), B: float32(B), C: float32(C) }, { bilinear, length }).K;
+  const rule = oneOf("s4dKernel", "discretization", discretization, ["zoh", "bilinear", "dss"]);
+  const kernel = (weights: Tensor): Tensor =>
+    op({ dt: float32(dt), A: float32(A), B: float32(B), C: weights }, { bilinear: rule === "bilinear", length }).K;
+  if (rule !== "dss") return kernel(float32(C));
+  return scale(kernel(normalized(dt, A, float32(C), length)), 0.5);
+}
+
+// Keeps the quotient finite where the powers of a state hardly change over the length.
+const smallest = 1e-7;
+
+/** C / (Ā^length - 1), as C A x* / (|x|^2 + smallest) with x = A (Ā^length - 1). */
+function normalized(dt: Tensor, A: Tensor, C: Tensor, length: number): Tensor {
+  const lambda = float32(A);
+  // By zero-order hold B̄ of B = A is Ā - 1, without the loss of digits of a difference.
+  const change = s4dDiscretize(scale(float32(dt), length), lambda, { B: lambda }).B;
+  const x = complexMul(lambda, change);
+  const size = add(add(square(re(x)), square(im(x))), Tensor.full([1], smallest, { device: x.device }));
+  const inverse = complex(div(re(x), size), scale(div(im(x), size), -1));
+  return complexMul(complexMul(C, lambda), inverse);
 }

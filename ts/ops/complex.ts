@@ -1,6 +1,8 @@
 // Complex tensors, (..., 2) as (re, im), from elementwise operations: for what is small beside the sequences.
-import { add, concat, div, mul, reshape, scale, slice, square, sub } from "../ops/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { add, div, mul, scale, sub } from "./binary.ts";
+import { square } from "./unary.ts";
+import { concat, reshape, slice } from "./view.ts";
 
 /** @internal (...) */
 export function re(z: Tensor): Tensor {
